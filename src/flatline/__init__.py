@@ -1,0 +1,1 @@
+"""flatline: a regression gate for return-prediction models, and the stack it guards."""

@@ -1,0 +1,1 @@
+"""The pytest plugin: markers and options; loads without torch."""
