@@ -1,0 +1,1 @@
+"""Checks are pure functions from what a probe measured to a verdict."""

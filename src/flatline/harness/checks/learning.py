@@ -1,0 +1,99 @@
+"""The model learns: its loss falls, and it finds what is there to be found."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from flatline.harness.verdicts import Stage, Status, Verdict
+
+__all__ = ["loss_falls", "no_oracle", "skill_beats_untrained"]
+
+SKILL = "skill against the oracle"
+
+
+def loss_falls(
+    before: NDArray[np.float64], after: NDArray[np.float64], *, chance: float = 1e-3
+) -> Verdict:
+    """The loss of the same batches must be lower after training than at start.
+
+    A paired one-sided t test over batches: the bound is the quantile that a
+    training without effect exceeds with probability *chance*.
+
+    Args:
+        before: Eval-mode loss at start. Shape (batches,), two at least.
+        after: Loss of the same batches after training. Shape (batches,).
+        chance: Probability that an ineffective training passes.
+    """
+    fall = before - after
+    error = float(fall.std(ddof=1)) / np.sqrt(len(fall))
+    mean = float(fall.mean())
+    # No spread between batches: any fall is beyond doubt, none is no fall.
+    score = mean / error if error > 0 else float(np.copysign(np.inf, mean)) if mean else 0.0
+    bound = float(stats.t.ppf(1 - chance, len(fall) - 1))
+    falls = score > bound
+    return Verdict(
+        check="loss falls",
+        stage=Stage.TRAINED,
+        status=Status.PASS if falls else Status.FAIL,
+        value=score,
+        bound=bound,
+        unit="fall of the loss / its standard error",
+        measured=(
+            f"loss of {len(fall)} batches went from {before.mean():.4g} to {after.mean():.4g}, "
+            f"{score:.1f} standard errors down, expected more than {bound:.1f}"
+        ),
+        hint="" if falls else "Look at the learning rate, the schedule and the loss's gradient.",
+    )
+
+
+def skill_beats_untrained(
+    trained: NDArray[np.float64], untrained: NDArray[np.float64], *, chance: float = 0.01
+) -> Verdict:
+    """For every horizon, skill must be beyond what untrained models have by luck.
+
+    Skill is the mean over days of the rank correlation between the scores and
+    the oracle's expected return. Even a random network has some, of either
+    sign, since features persist: so the null distribution is that of fresh
+    models of the same kind, normal after Fisher's transform, and the bound is
+    its prediction quantile (a new draw from a normal sample of unknown spread
+    follows Student's t).
+
+    Args:
+        trained: Skill of the trained model, NaN where undefined. Shape (horizons,).
+        untrained: Skill of fresh models, NaN where undefined. Shape (models, horizons).
+        chance: Probability that one more untrained model would pass, per horizon.
+    """
+    null = np.arctanh(np.nan_to_num(untrained))  # A fresh model without a rank has no skill.
+    models = len(null)
+    reach = stats.t.ppf(1 - chance, models - 1) * np.sqrt(1 + 1 / models)
+    bounds = np.tanh(null.mean(0) + reach * null.std(0, ddof=1))
+    margin = np.where(np.isnan(trained), -np.inf, trained) - bounds
+    worst = int(margin.argmin())
+    beats = bool(margin[worst] > 0)
+    listed = " ".join(f"{s:.2f}" for s in trained)
+    return Verdict(
+        check=SKILL,
+        stage=Stage.TRAINED,
+        status=Status.PASS if beats else Status.FAIL,
+        value=float(trained[worst]),
+        bound=float(bounds[worst]),
+        unit="mean daily rank correlation with the expected return",
+        measured=(
+            f"rank correlation with the oracle by horizon {listed}; column {worst} has "
+            f"{trained[worst]:.2f}, expected more than {bounds[worst]:.2f} "
+            f"(1 in {1 / chance:.0f} of untrained models)"
+        ),
+        hint="" if beats else "The features hold the signal; look at what stands between.",
+    )
+
+
+def no_oracle() -> Verdict:
+    """Where the truth is not known, skill against it cannot be judged, and that is said."""
+    return Verdict(
+        check=SKILL,
+        stage=Stage.TRAINED,
+        status=Status.SKIP,
+        measured="not judged: the subject has no oracle, its expected returns are not known",
+    )

@@ -1,0 +1,102 @@
+"""Every block of the model takes part: it gets gradient, and it moves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import nn
+
+from flatline.harness.verdicts import Stage, Status, Verdict, module_culprit
+
+__all__ = ["blocks_get_gradient", "blocks_move"]
+
+# A gradient this much smaller than the model's largest changes no digit of a
+# float32 that both contribute to.
+GRADIENT_FLOOR = torch.finfo(torch.float32).eps
+
+
+def blocks_get_gradient(
+    model: nn.Module, gradients: Mapping[str, float], *, floor: float = GRADIENT_FLOOR
+) -> Verdict:
+    """At start, every module that owns parameters must get gradient from the loss.
+
+    Args:
+        model: Names and modules, for the culprit.
+        gradients: Largest absolute gradient of each parameter.
+        floor: Smallest gradient of a module, as a fraction of the model's largest.
+    """
+    blocks = _by_module(gradients)
+    top = max(blocks.values(), default=0.0)
+    worst = min(blocks, key=lambda name: blocks[name], default="")
+    share = blocks[worst] / top if top else 0.0
+    dead = sorted(name for name, largest in blocks.items() if not largest > floor * top)
+    return Verdict(
+        check="every block gets gradient",
+        stage=Stage.START,
+        status=Status.FAIL if dead or not blocks else Status.PASS,
+        value=share,
+        bound=floor,
+        unit="largest gradient of the module / of the model",
+        measured=(
+            f"{len(blocks) - len(dead)} of {len(blocks)} modules get gradient; the least, "
+            f"{worst or 'the model'}, {share:.2g} of the largest, expected more than {floor:.2g}"
+        ),
+        false_alarm_rate=0.0,
+        hint=f"No gradient reaches {_some(dead)}." if dead else "",
+        culprit=module_culprit(
+            dead[0],
+            model.get_submodule(dead[0]),
+            evidence=f"largest gradient {blocks[dead[0]]:.3g}, of the model {top:.3g}",
+            remedy="Look for a detach, a gate at 0 or an unused output between it and the scores.",
+        )
+        if dead
+        else None,
+    )
+
+
+def blocks_move(model: nn.Module, movement: Mapping[str, float], *, steps: int) -> Verdict:
+    """After training, every module that owns trainable parameters must have moved.
+
+    Args:
+        model: Names and modules, for the culprit.
+        movement: Largest absolute change of each parameter.
+        steps: Optimizer steps taken.
+    """
+    trained = {n: m for n, m in movement.items() if model.get_parameter(n).requires_grad}
+    still = sorted(name for name, largest in _by_module(trained).items() if not largest > 0.0)
+    moved = len(_by_module(trained)) - len(still)
+    return Verdict(
+        check="every block moves",
+        stage=Stage.TRAINED,
+        status=Status.FAIL if still or not trained else Status.PASS,
+        value=float(len(still)),
+        bound=0.0,
+        unit="modules that did not move",
+        measured=f"{moved} of {moved + len(still)} modules moved in {steps} steps, expected all",
+        false_alarm_rate=0.0,
+        hint=f"{_some(still)} never moved." if still else "",
+        culprit=module_culprit(
+            still[0],
+            model.get_submodule(still[0]),
+            evidence=f"changed by 0 in {steps} steps",
+            remedy="Give its parameters to the optimizer, after the last module is replaced.",
+        )
+        if still
+        else None,
+    )
+
+
+def _by_module(of_parameters: Mapping[str, float]) -> dict[str, float]:
+    # By owner, not by parameter: some, such as the bias of attention keys,
+    # cannot have gradient in any healthy model.
+    blocks: dict[str, float] = {}
+    for name, value in of_parameters.items():
+        owner = name.rpartition(".")[0]
+        blocks[owner] = max(blocks.get(owner, 0.0), value)
+    return blocks
+
+
+def _some(names: list[str], most: int = 3) -> str:
+    shown = ", ".join(name or "the model itself" for name in names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"

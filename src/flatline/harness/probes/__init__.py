@@ -1,0 +1,1 @@
+"""Probes run the subject and return numbers; they judge nothing."""

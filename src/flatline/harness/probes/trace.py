@@ -1,0 +1,78 @@
+"""Where the signal dies: the spread within the day of every module's output, in order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+from flatline.days import Days
+from flatline.harness.probes.smoke import Place, forward, take
+from flatline.harness.subject import Subject
+
+__all__ = ["Spread", "point_of_death", "trace"]
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """How far one module's output differs between the stocks of a day.
+
+    Args:
+        path: The module's name within the model.
+        relative: Spread within the day over root mean square, largest over
+            the columns. 0 says that every stock of a day got the same.
+    """
+
+    path: str
+    relative: float
+
+
+@torch.no_grad()
+def trace(subject: Subject, model: nn.Module, place: Place) -> list[Spread]:
+    """One eval-mode forward of a validation batch; leaf modules in order of execution.
+
+    Outputs without one entry per row, such as weights or attention over
+    steps, are passed over: nothing can be said of the stocks in them.
+    """
+    inputs, _ = next(iter(take(subject, "valid", place.device, 1)))
+    days = Days.from_ids(subject.day_of(inputs))
+    spreads: list[Spread] = []
+
+    def record(_module: nn.Module, _inputs: object, outputs: Any, path: str) -> None:  # noqa: ANN401
+        tensors = [x for x in pytree.tree_leaves(outputs) if isinstance(x, Tensor)]
+        by_row = [x for x in tensors if x.ndim and x.shape[0] == days.rows and x.numel()]
+        found = [_relative_spread(x, days) for x in by_row if x.is_floating_point()]
+        if found:
+            spreads.append(Spread(path, max(found)))
+
+    leaves = [(name, m) for name, m in model.named_modules() if not list(m.children())]
+    hooks = [m.register_forward_hook(partial(record, path=name)) for name, m in leaves]
+    try:
+        forward(model.eval(), inputs, place)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return spreads
+
+
+def point_of_death(spreads: list[Spread], floor: float) -> Spread | None:
+    """The first module behind the last one whose output still tells stocks apart.
+
+    From it on, everything up to the scores is the same for all stocks of a
+    day. None when the last module is alive, or when none ever was.
+    """
+    alive = [i for i, spread in enumerate(spreads) if spread.relative > floor]
+    if not alive or alive[-1] == len(spreads) - 1:
+        return None
+    return spreads[alive[-1] + 1]
+
+
+def _relative_spread(x: Tensor, days: Days) -> float:
+    flat = x.reshape(days.rows, -1).double()
+    within = days.centre(flat).square().mean(0).sqrt()
+    size = flat.square().mean(0).sqrt()
+    return float((within / size.clamp(min=torch.finfo(torch.float64).tiny)).max())

@@ -1,0 +1,61 @@
+"""Verdicts for people and for programs: a table, and plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from flatline.harness.verdicts import Status, Verdict, worst_first
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+__all__ = ["as_data", "failed", "verdict_table"]
+
+COLOURS = {
+    Status.PASS: "green",
+    Status.FAIL: "bold red",
+    Status.SKIP: "yellow",
+    Status.ERROR: "bold red",
+}
+
+
+def failed(verdicts: Sequence[Verdict]) -> bool:
+    """Whether any verdict is a failure or an error."""
+    return any(verdict.status in {Status.FAIL, Status.ERROR} for verdict in verdicts)
+
+
+def as_data(name: str, seconds: float, verdicts: Sequence[Verdict]) -> dict[str, Any]:
+    """One subject's verdicts as plain data, ready for JSON."""
+    return {
+        "name": name,
+        "seconds": round(seconds, 3),
+        "verdicts": [verdict.as_data() for verdict in verdicts],
+    }
+
+
+def verdict_table(name: str, seconds: float, verdicts: Sequence[Verdict]) -> Table:
+    """One subject's verdicts as a table, worst first, culprits below their verdict."""
+    from rich.markup import escape  # noqa: PLC0415 (only people need it)
+    from rich.table import Table  # noqa: PLC0415
+
+    table = Table(
+        title=f"{name}: {len(verdicts)} verdicts in {seconds:.0f} s", title_justify="left"
+    )
+    for heading in ("check", "stage", "verdict", "measured"):
+        table.add_column(heading)
+    for verdict in worst_first(list(verdicts)):
+        colour = COLOURS[verdict.status]
+        lines = [verdict.measured, verdict.hint]
+        if verdict.culprit is not None:
+            culprit = verdict.culprit
+            place = f" ({culprit.file}:{culprit.line})" if culprit.file else ""
+            lines.append(f"culprit: {culprit.kind} {culprit.path}{place}: {culprit.evidence}")
+            lines.append(f"remedy: {culprit.remedy}")
+        table.add_row(
+            verdict.check,
+            verdict.stage,
+            f"[{colour}]{verdict.status}[/]",
+            escape("\n".join(line for line in lines if line)),
+        )
+    return table

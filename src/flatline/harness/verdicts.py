@@ -1,0 +1,106 @@
+"""What a check says: a verdict, and the culprit it names."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any
+
+from torch import nn
+
+__all__ = ["Culprit", "Stage", "Status", "Verdict", "module_culprit", "worst_first"]
+
+
+class Status(StrEnum):
+    """What became of a check; an error means that the subject's own code raised."""
+
+    PASS = "pass"  # noqa: S105 (a status, not a secret)
+    FAIL = "fail"
+    SKIP = "skip"
+    ERROR = "error"
+
+
+class Stage(StrEnum):
+    """The earliest moment at which a check can speak."""
+
+    START = "start"
+    TRAINED = "N steps"
+    EVALUATION = "evaluation"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Culprit:
+    """What is to blame, where it stands, why we think so, and what to do.
+
+    Args:
+        kind: `module`, `parameter`, `term`, `setting` or `column`.
+        path: Where it is within the subject, such as `head.point`.
+        evidence: The numbers that point at it.
+        remedy: One sentence.
+        file: Source file of its class, where known.
+        line: First line of its class, where known.
+    """
+
+    kind: str
+    path: str
+    evidence: str
+    remedy: str
+    file: str | None = None
+    line: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """The outcome of one check on one subject.
+
+    Args:
+        check: Id of the check.
+        stage: The earliest stage at which it can speak.
+        status: What became of it.
+        measured: The outcome as a sentence, bound included.
+        value: The number measured, None where nothing was.
+        bound: The number it was held against.
+        unit: Unit of both.
+        seconds: Time the check took, shared work not counted.
+        false_alarm_rate: Probability that a healthy subject fails; 0 where
+            only rounding could, None where it was not estimated.
+        hint: Where to look, empty on a pass.
+        culprit: What is to blame, where that was found.
+    """
+
+    check: str
+    stage: Stage
+    status: Status
+    measured: str
+    value: float | None = None
+    bound: float | None = None
+    unit: str = ""
+    seconds: float = 0.0
+    false_alarm_rate: float | None = None
+    hint: str = ""
+    culprit: Culprit | None = None
+
+    def as_data(self) -> dict[str, Any]:
+        """The verdict as plain data, ready for JSON."""
+        return asdict(self)
+
+
+SEVERITY = (Status.ERROR, Status.FAIL, Status.SKIP, Status.PASS)
+
+
+def worst_first(verdicts: list[Verdict]) -> list[Verdict]:
+    """Verdicts with errors first, then failures, skips and passes."""
+    return sorted(verdicts, key=lambda verdict: SEVERITY.index(verdict.status))
+
+
+def module_culprit(path: str, module: nn.Module, *, evidence: str, remedy: str) -> Culprit:
+    """A culprit that is a module, with the file and line of its class where they can be found."""
+    file: str | None = None
+    line: int | None = None
+    try:
+        file = inspect.getsourcefile(type(module))
+        line = inspect.getsourcelines(type(module))[1]
+    except (OSError, TypeError):
+        pass  # Classes made at a prompt have no source; the path alone must do.
+    return Culprit(kind="module", path=path, evidence=evidence, remedy=remedy, file=file, line=line)
