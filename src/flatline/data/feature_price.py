@@ -66,7 +66,8 @@ def _downside(r: StockRows) -> Floats:
 
 
 def _reversal(r: StockRows) -> Floats:
-    return -r.back(5) / (r.volatility_20 * 5.0**0.5)
+    turned: Floats = -r.back(5) / (r.volatility_20 * 5.0**0.5)
+    return turned
 
 
 def _from_mean(r: StockRows, rows: int) -> Floats:
