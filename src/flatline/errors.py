@@ -8,6 +8,7 @@ then the remedy.
 __all__ = [
     "ArtifactError",
     "DataError",
+    "DegenerateError",
     "FlatlineError",
     "NoValidDayError",
     "SettingsError",
@@ -37,3 +38,7 @@ class NoValidDayError(FlatlineError, ValueError):
 
 class ArtifactError(FlatlineError, ValueError):
     """A run folder, checkpoint or export is damaged, missing or of another run."""
+
+
+class DegenerateError(FlatlineError, RuntimeError):
+    """Training was stopped because the scores went flat."""
