@@ -1,0 +1,252 @@
+"""ATFT-GAT-FAN: a temporal fusion transformer over adaptively normalised windows, and a graph."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+
+from flatline.batch import DayBatch, Forecast
+from flatline.layers import (
+    AdaptiveNorm,
+    AdaptiveNormName,
+    GatedFusion,
+    GatedResidual,
+    GatedSkip,
+    GraphAttention,
+    HeadVariant,
+    InterpretableAttention,
+    PredictionHead,
+    VariableSelection,
+)
+from flatline.models.inputs import InputSizes
+
+__all__ = ["AtftGatFan", "AtftGatFanSettings", "TemporalEncoder"]
+
+
+class AtftGatFanSettings(BaseModel):
+    """Settings of `AtftGatFan`.
+
+    Example:
+        >>> AtftGatFanSettings(hidden=256).hidden
+        256
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    hidden: int = Field(64, ge=1, description="Length of a stock's state; 256 is the large size.")
+    variable_width: int = Field(16, ge=1, description="Length of each feature's own vector.")
+    attention_heads: int = Field(4, ge=1, description="Heads of the attention over the lookback.")
+    dropout: float = Field(
+        0.0, ge=0, lt=1, description="Share of inner units and edges set to 0 in training."
+    )
+    bypass_adaptive_norm: bool = Field(
+        default=False, description="Leave the windows as they are: no adaptive normalisation."
+    )
+    adaptive_norm: AdaptiveNormName = Field(
+        "fan_san", description="What is taken out of the windows: fan, san, fan_san or revin."
+    )
+    fan_top_k: int = Field(2, ge=1, description="Frequencies of each window that FAN takes out.")
+    san_slices: int = Field(4, ge=1, description="Slices of a window that SAN standardises.")
+    bypass_gat: bool = Field(default=False, description="No graph branch: edges are not read.")
+    gat_heads: int = Field(4, ge=1, description="Heads of the graph attention.")
+    gat_init_scale: float = Field(
+        3.0, gt=0, description="Factor on the graph's columns of the fusion at the start."
+    )
+    gat_residual_gate: float = Field(
+        0.5, gt=0, lt=1, description="Share of the fused state beside the temporal one at start."
+    )
+    head_variant: HeadVariant = Field(
+        "gated", description="gated: a gated network per horizon; apex: one linear map each."
+    )
+    head_init_std: float = Field(
+        0.05, gt=0, description="Standard deviation of the heads' last weights at the start."
+    )
+    head_layer_scale: float = Field(
+        1.0, gt=0, description="Factor on the heads' outputs at the start."
+    )
+    head_use_layernorm: bool = Field(
+        default=False, description="Normalise the state before the heads."
+    )
+
+
+class TemporalEncoder(nn.Module):
+    """A stock's window of features to its state.
+
+    What adaptive normalisation takes out of the windows (levels, spreads, the
+    strongest waves) goes around the encoder through a gated network of its own and
+    joins the state, so that heads and neighbours see it: returns are ranked
+    across stocks, and levels are what stocks differ in.
+
+    Args:
+        settings: See `AtftGatFanSettings`.
+        sizes: What the batches hold.
+
+    References:
+        Lim et al., Temporal Fusion Transformers, 2021, section 4.
+    """
+
+    def __init__(self, settings: AtftGatFanSettings, sizes: InputSizes) -> None:
+        super().__init__()
+        hidden, dropout = settings.hidden, settings.dropout
+        context = hidden if sizes.static else 0
+
+        def gated(width: int, *, context: int = 0) -> GatedResidual:
+            return GatedResidual(width, hidden, out=hidden, context=context, dropout=dropout)
+
+        self.norm: AdaptiveNorm | None = None
+        if not settings.bypass_adaptive_norm:
+            self.norm = AdaptiveNorm(
+                settings.adaptive_norm,
+                lookback=sizes.lookback,
+                features=sizes.features,
+                top_k=settings.fan_top_k,
+                slices=settings.san_slices,
+            )
+            self.taken_out = gated(self.norm.width, context=context)
+        self.static: GatedResidual | None = None
+        if sizes.static:
+            self.static = gated(sizes.static)
+            self.first_state = nn.Linear(hidden, hidden)
+            self.first_cell = nn.Linear(hidden, hidden)
+        self.selection = VariableSelection(
+            sizes.features,
+            hidden,
+            width=settings.variable_width,
+            context=context,
+            dropout=dropout,
+        )
+        self.lstm = nn.LSTM(hidden, hidden)
+        self.lstm_skip = GatedSkip(hidden)
+        self.enrichment = gated(hidden, context=context)
+        self.attention = InterpretableAttention(
+            hidden, heads=settings.attention_heads, steps=sizes.lookback
+        )
+        self.attention_skip = GatedSkip(hidden)
+        self.feed_forward = gated(hidden)
+        self.output_skip = GatedSkip(hidden)
+
+    def forward(self, features: Tensor, static: Tensor | None = None) -> Tensor:
+        """The state at the newest step.
+
+        Args:
+            features: Shape (rows, lookback, features), oldest step first.
+            static: Shape (rows, static); None where the model declares none.
+
+        Returns:
+            Shape (rows, hidden).
+        """
+        context = self.static(static) if self.static is not None else None
+        rest, taken = (features, None) if self.norm is None else self.norm(features)
+
+        # Steps first, as the LSTM wants them: (lookback, rows, hidden).
+        chosen = self.selection(rest.transpose(0, 1), context)
+        local = self.lstm_skip(self._local(chosen, context), chosen)
+        enriched = self.enrichment(local, context)
+
+        # Only the newest step is asked for, so only it is worked out from here on.
+        found = self.attention(enriched.transpose(0, 1)).squeeze(1)
+        newest = self.attention_skip(found, enriched[-1])
+        state: Tensor = self.output_skip(self.feed_forward(newest), local[-1])
+        return state if taken is None else state + self.taken_out(taken, context)
+
+    def _local(self, chosen: Tensor, context: Tensor | None) -> Tensor:
+        """Each step in the light of the steps before it. Shape (lookback, rows, hidden)."""
+        if context is None:
+            first = cell = chosen.new_zeros(1, *chosen.shape[1:])
+        else:
+            first, cell = self.first_state(context)[None], self.first_cell(context)[None]
+        out: Tensor = self.lstm(chosen, (first, cell))[0]
+        return out
+
+
+class AtftGatFan(nn.Module):
+    """Scores every stock of a day from its window, its attributes and its neighbours.
+
+    Args:
+        settings: See `AtftGatFanSettings`.
+        features: Features of a step.
+        static: Static features of a row; 0 for none.
+        edge_attributes: Attributes of an edge; 0 for none.
+        lookback: Steps of a window.
+        horizons: In trading days.
+        levels: Quantile levels, ascending; empty for none.
+
+    Raises:
+        ShapeError: Sizes and settings do not fit each other, or the batch does
+            not fit the sizes.
+
+    Example:
+        >>> model = AtftGatFan(
+        ...     AtftGatFanSettings(hidden=16), features=3, static=0, edge_attributes=0,
+        ...     lookback=20, horizons=(1, 5), levels=(0.25, 0.5, 0.75),
+        ... )
+        >>> day = torch.zeros(7, dtype=torch.int64)
+        >>> batch = {
+        ...     "features": torch.randn(7, 20, 3), "group_day": day, "stock_id": torch.arange(7),
+        ... }
+        >>> forecast = model(batch)
+        >>> forecast.point.shape, forecast.quantiles.shape
+        (torch.Size([7, 2]), torch.Size([7, 2, 3]))
+    """
+
+    def __init__(
+        self,
+        settings: AtftGatFanSettings,
+        *,
+        features: int,
+        static: int,
+        edge_attributes: int,
+        lookback: int,
+        horizons: Sequence[int],
+        levels: Sequence[float],
+    ) -> None:
+        super().__init__()
+        self.settings = settings
+        self.sizes = InputSizes(lookback, features, static, edge_attributes)
+        self.sizes.check_sizes()
+        self.encoder = TemporalEncoder(settings, self.sizes)
+        self.graph: GraphAttention | None = None
+        if not settings.bypass_gat:
+            self.graph = GraphAttention(
+                settings.hidden,
+                heads=settings.gat_heads,
+                edge_attributes=edge_attributes,
+                dropout=settings.dropout,
+            )
+            self.fusion = GatedFusion(
+                settings.hidden,
+                gate=settings.gat_residual_gate,
+                graph_scale=settings.gat_init_scale,
+            )
+        self.head = PredictionHead(
+            settings.hidden,
+            horizons=horizons,
+            levels=levels,
+            variant=settings.head_variant,
+            init_std=settings.head_init_std,
+            layer_scale=settings.head_layer_scale,
+            use_layernorm=settings.head_use_layernorm,
+            dropout=settings.dropout,
+        )
+
+    def forward(self, batch: DayBatch, *more: object) -> Forecast:
+        """Scores of every row of a batch of whole days.
+
+        Args:
+            batch: See `DayBatch`; a batch without `edge_index` has no graph.
+            more: Nothing. Tensors given one by one are refused with the right call.
+
+        Returns:
+            A Forecast with `point`, (rows, horizons), and `quantiles`, (rows, horizons, levels).
+        """
+        self.sizes.check(batch, *more, dtype=next(self.parameters()).dtype)
+        static = batch.get("static_features") if self.sizes.static else None
+        state = self.encoder(batch["features"], static)
+        if self.graph is not None:
+            heard = self.graph(state, batch.get("edge_index"), batch.get("edge_attr"))
+            state = self.fusion(state, heard)
+        point, quantiles = self.head(state)
+        return Forecast(point, quantiles if quantiles.shape[-1] else None)
