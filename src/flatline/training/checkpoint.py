@@ -1,0 +1,118 @@
+"""Checkpoints that appear whole or not at all, and whose reading never runs code."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+import torch
+from lightning.pytorch.plugins.io import CheckpointIO
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor, nn
+
+from flatline.errors import ArtifactError
+
+__all__ = ["SafeCheckpointIO", "load_weights", "save_weights", "write_atomically"]
+
+
+def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
+    """Let *write* fill a file that takes its name only when it is whole and on disk.
+
+    A process killed at any moment leaves the old file or the new one.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+class SafeCheckpointIO(CheckpointIO):
+    """Writes atomically and reads tensors and plain values only, whatever it is asked for."""
+
+    def __init__(self) -> None:
+        self._proven = False
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | Path, storage_options: object = None
+    ) -> None:
+        """Write a checkpoint; the first one of a process is read back.
+
+        Raises:
+            ArtifactError: The checkpoint holds an object that is neither a tensor nor plain.
+        """
+        del storage_options
+        write_atomically(Path(path), lambda file: torch.save(checkpoint, file))
+        if not self._proven:
+            # Better to learn at the first checkpoint than at the first resume
+            # that a callback keeps something unreadable in its state.
+            self.load_checkpoint(path)
+            self._proven = True
+
+    def load_checkpoint(
+        self, path: str | Path, map_location: Any = "cpu", weights_only: bool | None = True
+    ) -> dict[str, Any]:
+        """Read a checkpoint without running any code in it.
+
+        Raises:
+            ArtifactError: The file is damaged, or holds more than tensors and plain values.
+        """
+        del weights_only
+        try:
+            loaded = torch.load(path, map_location=map_location or "cpu", weights_only=True)
+        except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise ArtifactError(
+                f"checkpoint {path} cannot be read ({reason}), expected tensors and plain values "
+                "in a whole file. Start into another folder, or keep no objects in a callback's "
+                "state_dict."
+            ) from error
+        return dict(loaded)
+
+    def remove_checkpoint(self, path: str | Path) -> None:
+        """Remove a checkpoint."""
+        Path(path).unlink(missing_ok=True)
+
+
+def save_weights(model: nn.Module, path: Path, *, about: Mapping[str, Any]) -> None:
+    """Write a model's weights and buffers as safetensors, with *about* in its header.
+
+    Args:
+        model: Tensors shared between names are written once per name.
+        path: File to write.
+        about: JSON-able facts, such as the epoch and its score.
+    """
+    tensors = {
+        name: t.detach().cpu().contiguous().clone() for name, t in model.state_dict().items()
+    }
+    data = save(tensors, metadata={"about": json.dumps(about)})
+    write_atomically(path, lambda file: file.write(data))
+
+
+def load_weights(model: nn.Module, path: Path) -> None:
+    """Put weights written by `save_weights` into a model of the same shape.
+
+    Raises:
+        ArtifactError: The file is damaged, or its tensors do not fit the model.
+    """
+    try:
+        tensors: dict[str, Tensor] = load_file(path)
+        model.load_state_dict(tensors)
+    except (SafetensorError, OSError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ArtifactError(
+            f"weights {path} do not fit the model ({reason}), expected the tensors of this model. "
+            "Build the model from the settings beside the weights."
+        ) from error

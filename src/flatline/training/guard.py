@@ -1,0 +1,209 @@
+"""The core of the degeneracy guard: look at eval-mode scores, name the flatness, decide.
+
+It knows models and batches, and no training framework.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from flatline.batch import DayBatch, Labels
+from flatline.errors import SettingsError
+from flatline.metrics.dispersion import FlatFinding, find_flat
+from flatline.training.seeds import untouched_generators
+from flatline.training.settings import GuardSettings
+
+__all__ = ["Decision", "Guard", "eval_mode", "flat_findings", "probe_batches", "reinitialise"]
+
+Batch = tuple[DayBatch, Labels]
+
+
+@contextmanager
+def eval_mode(*modules: nn.Module) -> Iterator[None]:
+    """Eval mode and no gradient inside; each module's own mode and all generators as before after.
+
+    Example:
+        >>> model = nn.Sequential(nn.Dropout(), nn.Linear(1, 1).eval())
+        >>> with eval_mode(model):
+        ...     model[0].training
+        False
+        >>> model[0].training, model[1].training
+        (True, False)
+    """
+    parts = [part for module in modules for part in module.modules()]
+    modes = [part.training for part in parts]
+    try:
+        with untouched_generators(), torch.no_grad():
+            for module in modules:
+                module.eval()
+            yield
+    finally:
+        # Not train(): it would also wake parts that are frozen in eval mode.
+        for part, mode in zip(parts, modes, strict=True):
+            part.training = mode
+
+
+def probe_batches(batches: Iterable[Batch], *, days: int = 3, most: int = 6) -> list[Batch]:
+    """The first batches that together have a few days, for the guard to look at.
+
+    Scores that do not move from day to day can only be told apart over several days.
+
+    Args:
+        batches: Such as the validation batches.
+        days: Days wanted.
+        most: Batches after which to stop looking for more days.
+    """
+    taken: list[Batch] = []
+    seen: set[int] = set()
+    for batch in batches:
+        taken.append(batch)
+        seen |= set(batch[0]["group_day"].tolist())
+        if len(seen) >= days or len(taken) >= most:
+            break
+    return taken
+
+
+def flat_findings(model: nn.Module, batches: Sequence[Batch]) -> list[FlatFinding]:
+    """How the eval-mode scores of a model on some batches are flat; empty where they are not.
+
+    The model and all generators are left exactly as they were.
+    """
+    with eval_mode(model):
+        forecasts = [model(inputs) for inputs, _ in batches]
+    point = _joined([f.point for f in forecasts])
+    quantiles = [f.quantiles for f in forecasts if f.quantiles is not None]
+    target = _joined([torch.where(y.known, y.value, math.nan) for _, y in batches])
+    return list(
+        find_flat(
+            point,
+            _joined([x["group_day"] for x, _ in batches]),
+            stock=_joined([x["stock_id"] for x, _ in batches]),
+            target=target,
+            quantiles=_joined(quantiles) if len(quantiles) == len(forecasts) else None,
+        )
+    )
+
+
+def _joined(parts: Sequence[Tensor]) -> np.ndarray[Any, Any]:
+    joined = torch.cat([part.detach().cpu() for part in parts])
+    return (joined.double() if joined.is_floating_point() else joined).numpy()
+
+
+def reinitialise(
+    model: nn.Module, paths: Sequence[str], optimizer: torch.optim.Optimizer | None = None
+) -> None:
+    """Draw the parameters of some modules afresh and forget what the optimizer knew of them.
+
+    A module with `reset_parameters` is reset by it, another through its parts.
+
+    Args:
+        model: The model.
+        paths: Names of modules, such as `head`.
+        optimizer: Its moments for these parameters are dropped.
+
+    Raises:
+        SettingsError: There is no such module, or it cannot be drawn afresh.
+    """
+    for path in paths:
+        head = find_module(model, path, setting="guard.heads")
+        if not _reset(head):
+            raise SettingsError(
+                f"module {path} has no reset_parameters, nor have its parts, expected one to draw "
+                "its parameters afresh. Add the method."
+            )
+        for parameter in head.parameters():
+            parameter.grad = None
+            if optimizer is not None:
+                optimizer.state.pop(parameter, None)
+
+
+def find_module(model: nn.Module, path: str, *, setting: str) -> nn.Module:
+    """The module of a path.
+
+    Raises:
+        SettingsError: There is none; names the nearest.
+    """
+    modules = dict(model.named_modules())
+    if path not in modules:
+        near = difflib.get_close_matches(path, [n for n in modules if n], n=1, cutoff=0.0)
+        raise SettingsError(
+            f"{setting} is {path!r}, expected a module of the {type(model).__name__}. "
+            f"Did you mean {near[0] if near else 'another model'!r}?"
+        )
+    return modules[path]
+
+
+def _reset(module: nn.Module) -> bool:
+    reset = getattr(module, "reset_parameters", None)
+    if callable(reset):
+        with torch.no_grad():
+            reset()
+        return True
+    done = [_reset(child) for child in module.children()]
+    return any(done)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What the guard makes of a look.
+
+    Args:
+        act: `pass`, `warn`, `stop` or `reinit`.
+        kinds: Kinds of flat found.
+        sentence: What was found, for people.
+    """
+
+    act: Literal["pass", "warn", "stop", "reinit"]
+    kinds: tuple[str, ...] = ()
+    sentence: str = ""
+
+
+@dataclass(slots=True)
+class Guard:
+    """Turns findings into decisions, look by look. Its state is plain numbers.
+
+    Args:
+        settings: What to do, and when.
+        in_a_row: Looks in a row that found each kind.
+        reinits: Re-initialisations so far.
+    """
+
+    settings: GuardSettings
+    in_a_row: dict[str, int] = field(default_factory=dict)
+    reinits: int = 0
+
+    def decide(self, step: int, findings: Sequence[FlatFinding]) -> Decision:
+        """What to do about the findings of a look after *step* steps."""
+        counted = [f for f in findings if f.kind not in self.settings.ignore]
+        if step < self.settings.grace_steps:
+            counted = [f for f in counted if f.kind in LIFELESS]
+        kinds = tuple(dict.fromkeys(f.kind for f in counted))
+        self.in_a_row = {kind: self.in_a_row.get(kind, 0) + 1 for kind in kinds}
+        due = [k for k in kinds if k in AT_ONCE or self.in_a_row[k] >= self.settings.patience]
+        if not due or self.settings.action == "off":
+            return Decision("pass", kinds)
+        sentence = " ".join(f.sentence for f in counted if f.kind in due)
+        act = self.settings.action
+        if act == "reinit":
+            if self.reinits >= self.settings.max_reinits:
+                return Decision("stop", kinds, f"{sentence} Re-initialised {self.reinits} times.")
+            self.reinits += 1
+            self.in_a_row = {}
+        return Decision(act, kinds, sentence)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What has been seen so far."""
+        return {"in_a_row": dict(self.in_a_row), "reinits": self.reinits}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a state."""
+        self.in_a_row, self.reinits = dict(state["in_a_row"]), state["reinits"]

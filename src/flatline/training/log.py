@@ -1,0 +1,103 @@
+"""The log of a run: a CSV that survives a kill, and TensorBoard where it is installed."""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch.loggers import Logger
+
+from flatline.training.checkpoint import write_atomically
+
+__all__ = ["RunLog"]
+
+
+class RunLog(Logger):
+    """Rows of named numbers per step, in `metrics.csv` and for TensorBoard.
+
+    Every row is on disk before the next step. A column that is new makes the
+    file be written again with it, whole. Numbers are written so that reading
+    them gives the same float.
+
+    Args:
+        folder: Folder of the run.
+        tensorboard: Also write TensorBoard events, where tensorboard is installed.
+        resumed_step: Last step that counts of an earlier run in this folder;
+            what it logged later is dropped. None where there is no earlier run.
+    """
+
+    def __init__(
+        self, folder: Path, *, tensorboard: bool = False, resumed_step: int | None = None
+    ) -> None:
+        super().__init__()
+        self.path = folder / "metrics.csv"
+        self._columns: list[str] = ["step"]
+        self._rows: list[dict[str, str]] = []
+        if resumed_step is not None and self.path.exists():
+            self._take_up(resumed_step)
+        else:
+            self.path.unlink(missing_ok=True)
+        self._events: Any = None
+        if tensorboard and importlib.util.find_spec("tensorboard") is not None:
+            from torch.utils.tensorboard import SummaryWriter
+
+            purge = None if resumed_step is None else resumed_step + 1
+            self._events = SummaryWriter(str(folder / "tensorboard"), purge_step=purge)
+
+    @property
+    def name(self) -> str:
+        """Name of the log."""
+        return "flatline"
+
+    @property
+    def version(self) -> str:
+        """Name of the run's folder."""
+        return self.path.parent.name
+
+    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
+        """Nothing: the settings are in `settings.json`."""
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Write one row, and its numbers as TensorBoard scalars."""
+        at = 0 if step is None else step
+        row = {"step": str(at)} | {name: repr(float(value)) for name, value in metrics.items()}
+        self._rows.append(row)
+        new = [name for name in row if name not in self._columns]
+        if new or not self.path.exists():
+            self._columns += new
+            self._write_all()
+        else:
+            with self.path.open("a", newline="") as file:
+                csv.DictWriter(file, self._columns, restval="").writerow(row)
+        if self._events is not None:
+            for name, value in metrics.items():
+                self._events.add_scalar(name, float(value), at)
+
+    def finalize(self, status: str) -> None:
+        """Close the TensorBoard events."""
+        del status
+        if self._events is not None:
+            self._events.close()
+
+    def _take_up(self, resumed_step: int) -> None:
+        with self.path.open(newline="") as file:
+            reader = csv.DictReader(file)
+            # The last row of a killed process may be cut short.
+            for row in reader:
+                if row["step"].isdigit() and None not in row.values():
+                    kept = {name: value for name, value in row.items() if value}
+                    self._rows.append(kept)
+            self._columns = list(reader.fieldnames or ["step"])
+        self._rows = [row for row in self._rows if int(row["step"]) <= resumed_step]
+        self._write_all()
+
+    def _write_all(self) -> None:
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, self._columns, restval="")
+        writer.writeheader()
+        writer.writerows(self._rows)
+        write_atomically(self.path, lambda file: file.write(text.getvalue().encode()))

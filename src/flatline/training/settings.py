@@ -1,0 +1,165 @@
+"""What a training run can be told: optimisation, budget, guard, diagnostics, run folder.
+
+These models import neither torch nor Lightning, so that a command line can
+print its help and choose its threads before torch starts its pool.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+__all__ = ["DiagnosticsSettings", "GuardSettings", "RunSettings", "TrainingSettings"]
+
+Positive = Annotated[int, Field(ge=1)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class Frozen(BaseModel):
+    """A section of the settings: frozen, and without unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+class GuardSettings(Frozen):
+    """How the degeneracy guard watches the scores during training.
+
+    Args:
+        action: What to do about flat scores: `warn`, `stop` the training,
+            `reinit` the heads, or `off`.
+        every_n_steps: Optimizer steps between two looks.
+        patience: Looks in a row that must find the same kind before the guard
+            acts; scores that are not finite are acted on at once.
+        grace_steps: Steps before which only scores without any spread count,
+            because a fresh model has not yet found its scale.
+        max_reinits: Re-initialisations before the guard stops the training.
+        heads: Names of the modules to re-initialise.
+        ignore: Kinds of flat that are expected of this model.
+    """
+
+    action: Literal["warn", "stop", "reinit", "off"] = "warn"
+    every_n_steps: Positive = 25
+    patience: Positive = 2
+    grace_steps: Annotated[int, Field(ge=0)] = 50
+    max_reinits: Annotated[int, Field(ge=0)] = 2
+    heads: tuple[str, ...] = ("head",)
+    ignore: tuple[str, ...] = ()
+
+
+class DiagnosticsSettings(Frozen):
+    """What is logged about the inside of the model while it trains.
+
+    Args:
+        encoder: Log mean, std, min and max of the encoder's output.
+        prediction_head: Log them at the head's input and before and after its
+            scaling, per horizon.
+        every_n_steps: Steps between two such lines.
+        graph_gradient_floor: Warn when the norm of the graph branch's gradient
+            is below it; 0 turns the warning off.
+        gradient_every_n_steps: Steps between two looks at the gradients.
+    """
+
+    encoder: bool = False
+    prediction_head: bool = False
+    every_n_steps: Positive = 50
+    graph_gradient_floor: NotNegative = 0.0
+    gradient_every_n_steps: Positive = 25
+
+
+class RunSettings(Frozen):
+    """Where a run leaves its files, and in how many processes it runs.
+
+    Args:
+        dir: Folder of the run. None makes a new one under `runs/`.
+        resume: Go on from the last checkpoint of *dir*, if it has one.
+        single_process: Safe mode: one process, one thread.
+        export_predictions: Write the predictions of the test days beside the report.
+    """
+
+    dir: Path | None = None
+    resume: bool = False
+    single_process: bool = False
+    export_predictions: bool = False
+
+
+class TrainingSettings(Frozen):
+    """How a model is optimised.
+
+    Args:
+        learning_rate: Peak learning rate of AdamW.
+        weight_decay: Decoupled weight decay, not applied to norms, biases and gates.
+        betas: Decay rates of AdamW's two moments.
+        max_epochs: Passes over the training days.
+        max_steps: Optimizer steps after which training stops; None for no limit.
+        max_seconds: Seconds of training, over all resumes, after which it
+            stops; None for no limit.
+        schedule: `cosine` down to *final_fraction* of the peak over the whole
+            budget, `plateau` (times *plateau_factor* whenever validation has
+            not improved for *plateau_patience* epochs), or `constant`.
+        schedule_interval: Whether the rate moves every `step` or every `epoch`.
+        warmup_epochs: Epochs, or parts of one, over which the rate rises from 0.
+        warmup_steps: Steps over which the rate rises; takes the place of *warmup_epochs*.
+        final_fraction: Lowest rate, as a fraction of the peak.
+        plateau_factor: What a plateau multiplies the rate by.
+        plateau_patience: Epochs without improvement that make a plateau.
+        clip_norm: Largest norm of the gradient over all parameters; 0 for no clipping.
+        precision: `32` or `bf16-mixed`.
+        patience: Validations without improvement after which training stops;
+            None never stops.
+        restore_best: Leave the model with the weights of its best epoch.
+        min_defined_share: Share of the validation days on which RankIC must be
+            defined for an epoch to be eligible as the best.
+        checkpoint_every_n_steps: Steps between two resumable checkpoints; one
+            more is written after every epoch.
+        log_every_n_steps: Steps between two rows of the log.
+        accelerator: `auto`, `cpu` or `gpu`.
+        deterministic: Refuse operations without a deterministic form.
+        progress: Show a progress bar.
+        tensorboard: Also log for TensorBoard, where that is installed.
+        seed: Seed of python, numpy and torch.
+    """
+
+    learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1e-3
+    weight_decay: NotNegative = 1e-2
+    betas: tuple[float, float] = (0.9, 0.999)
+    max_epochs: Positive = 20
+    max_steps: Positive | None = None
+    max_seconds: Annotated[float, Field(gt=0)] | None = None
+    schedule: Literal["cosine", "plateau", "constant"] = "cosine"
+    schedule_interval: Literal["step", "epoch"] = "step"
+    warmup_epochs: NotNegative = 0.5
+    warmup_steps: Annotated[int, Field(ge=0)] | None = None
+    final_fraction: Annotated[float, Field(ge=0, le=1)] = 0.01
+    plateau_factor: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    plateau_patience: Positive = 2
+    clip_norm: NotNegative = 1.0
+    precision: Literal["32", "bf16-mixed"] = "32"
+    patience: Positive | None = None
+    restore_best: bool = True
+    min_defined_share: Annotated[float, Field(gt=0, le=1)] = 0.5
+    checkpoint_every_n_steps: Positive = 200
+    log_every_n_steps: Positive = 10
+    accelerator: Literal["auto", "cpu", "gpu"] = "auto"
+    deterministic: bool = False
+    progress: bool = True
+    tensorboard: bool = True
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+
+    @model_validator(mode="after")
+    def _settings_have_an_effect(self) -> Self:
+        """Refuse a pair of settings of which one would change nothing."""
+        given = self.model_fields_set
+        if self.warmup_steps is not None and "warmup_epochs" in given:
+            raise ValueError(
+                f"warmup_steps is {self.warmup_steps} and warmup_epochs is {self.warmup_epochs}, "
+                "expected one of them: warmup_steps takes the other's place. Drop one."
+            )
+        plateau = given & {"plateau_factor", "plateau_patience"}
+        if plateau and self.schedule != "plateau":
+            raise ValueError(
+                f"{min(plateau)} is set and schedule is {self.schedule!r}, expected 'plateau': it "
+                "changes nothing otherwise. Set schedule to 'plateau', or drop it."
+            )
+        return self

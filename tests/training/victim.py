@@ -1,0 +1,55 @@
+"""A training that kills itself: run as `python victim.py FOLDER STEP` with src and here on the path."""
+
+import os
+import signal
+import sys
+
+from lightning.pytorch.callbacks import Callback
+from training.toy import Shuffled, Toy, ToyLoss, make_batches
+
+from flatline.training import TrainingSettings, fit, seed_all
+
+SETTINGS = TrainingSettings(
+    max_epochs=3,
+    learning_rate=1e-2,
+    schedule="plateau",
+    plateau_patience=1,
+    log_every_n_steps=1,
+    checkpoint_every_n_steps=2,
+    progress=False,
+    tensorboard=False,
+    seed=3,
+)
+
+
+class Killer(Callback):
+    """Ends the process at once after a step, as `kill -9` does."""
+
+    def __init__(self, step, act):
+        self.step, self.act = step, act
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        if trainer.global_step == self.step:
+            self.act()
+
+
+def train(folder, *, resume=False, callbacks=(), settings=SETTINGS, model=None):
+    """The one training that all runs of the test repeat."""
+    seed_all(3)
+    return fit(
+        model or Toy(),
+        ToyLoss(),
+        Shuffled(make_batches()),
+        make_batches(4, first_day=100, seed=1),
+        settings,
+        run_dir=folder,
+        resume=resume,
+        callbacks=callbacks,
+    )
+
+
+if __name__ == "__main__":
+    train(
+        sys.argv[1],
+        callbacks=[Killer(int(sys.argv[2]), lambda: os.kill(os.getpid(), signal.SIGKILL))],
+    )
