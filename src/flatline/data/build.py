@@ -52,8 +52,8 @@ def build_panel(
         horizons: Of the targets, in trading days.
         features: Names of the features, of `ALL_FEATURES`.
         universe: Stocks per day: those with the largest median turnover of their last 60
-            rows (at least 20). Others are not present on that day, but keep the features
-            that a later day may look back on. None for all stocks.
+            rows (at least 20). Others are not present on that day, though their features
+            and targets are filled in. None for all stocks.
         memory_map: Folder for the arrays that are too large to be held in memory.
 
     Raises:

@@ -2,22 +2,21 @@
 
 A decision taken after the close of day t is filled at the close of t + 1, so
 the label of horizon h runs from close(t + 1) to close(t + 1 + h), in trading
-days of the calendar.
+days of the calendar. Labels are raw returns; `within_day` measures them
+against the other stocks of their day.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
-from typing import Literal
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from flatline.data.within_day import day_rank, day_zscore
 from flatline.errors import SettingsError
 
-__all__ = ["HORIZONS", "check_horizons", "forward_returns", "label_ends", "standardise", "wealth"]
+__all__ = ["HORIZONS", "check_horizons", "forward_returns", "label_ends", "wealth"]
 
 HORIZONS = (1, 5, 10, 20)
 
@@ -107,38 +106,3 @@ def label_ends(days: int, horizons: Sequence[int] = HORIZONS) -> NDArray[np.int6
         [[2, 6], [3, 7]]
     """
     return np.arange(days)[:, None] + 1 + np.asarray(check_horizons(horizons), np.int64)
-
-
-def standardise(
-    target: NDArray[np.floating], *, method: Literal["raw", "zscore", "rank"] = "zscore"
-) -> NDArray[np.float32]:
-    """Targets measured against the other stocks of their day.
-
-    Args:
-        target: NaN where unknown. Shape (days, stocks, horizons).
-        method: `zscore` is the distance from the day's mean in standard deviations, `rank`
-            the average rank spread evenly between -1 and 1, `raw` the target itself.
-
-    Returns:
-        NaN where unknown, and on days with fewer than two known or none that differ.
-        Shape (days, stocks, horizons).
-
-    Raises:
-        SettingsError: The method is not known.
-
-    Example:
-        >>> standardise(np.array([[[0.01], [0.03], [np.nan]]])).ravel()
-        array([-1.,  1., nan], dtype=float32)
-    """
-    if method not in SCALES:
-        raise SettingsError(
-            f"target scale is {method!r}, expected one of {sorted(SCALES)}. Choose one of them."
-        )
-    return SCALES[method](target).astype(np.float32)
-
-
-SCALES: dict[str, Callable[[NDArray[np.floating]], NDArray[np.floating]]] = {
-    "raw": np.asarray,
-    "zscore": day_zscore,
-    "rank": day_rank,
-}
