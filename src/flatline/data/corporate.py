@@ -9,7 +9,8 @@ day only.
 A step is the log of what one share before becomes in shares after: log 2 for
 a 2:1 split. A step of more than `max_unconfirmed_step` must be seen in the
 price, which should fall by about as much; one that is not (a false split, a
-nonsense adjustment) is ignored and counted.
+nonsense adjustment) is ignored and counted. If the price follows within a few
+rows, the step was only dated early, and is taken there.
 """
 
 from __future__ import annotations
@@ -21,6 +22,11 @@ import polars as pl
 __all__ = ["MONEY", "adjust_forward"]
 
 MONEY: Final = ("open", "high", "low", "close")
+FLAGS: Final = ("split_applied", "split_refuted", "step_ignored", "adj_missing")
+# For so many rows a step that the price refuted may still be seen in it.
+EARLY: Final = 5
+# Steps come as differences of running sums: below this they are rounding.
+NOISE: Final = 1e-9
 
 
 def adjust_forward(bars: pl.DataFrame, *, max_unconfirmed_step: float = 0.2) -> pl.DataFrame:
@@ -28,7 +34,7 @@ def adjust_forward(bars: pl.DataFrame, *, max_unconfirmed_step: float = 0.2) -> 
 
     With `split_coefficient` splits come from it; where it contradicts the price, the
     step of adj_close / close is taken if the price agrees with that one. Without it, a
-    large step of adj_close / close that the price confirms is a split. What adj_close
+    large step of adj_close / close that explains the price's move is a split. What adj_close
     adds beyond splits is a dividend (or spin-off) and goes to the adjusted close only.
 
     Args:
@@ -57,52 +63,7 @@ def adjust_forward(bars: pl.DataFrame, *, max_unconfirmed_step: float = 0.2) -> 
     if "adj_close" not in bars.columns and "split_log" not in bars.columns:
         none = {name: pl.lit(value=False) for name in FLAGS}
         return bars.with_columns(adj_close=pl.col("close"), **none)
-    same = pl.col("code") == pl.col("code").shift(1)
-    move = pl.when(same).then((pl.col("close") / pl.col("close").shift(1)).log()).fill_null(0.0)
-    adj = pl.col("adj_close") if "adj_close" in bars.columns else pl.col("close")
-    usable = adj.is_finite() & (adj > 0)
-    factor = pl.when(usable).then((adj / pl.col("close")).log())
-    known = "split_log" in bars.columns
-    steps = (
-        bars.select(
-            "code", move=move, factor=factor, told=pl.col("split_log") if known else pl.lit(0.0)
-        )
-        # The last factor that was usable, carried over rows without one.
-        .with_columns(carried=pl.col("factor").forward_fill().over("code"))
-        .with_columns(total=pl.when(same).then(pl.col("carried").diff()).fill_null(0.0))
-    )
-    told_wrong = refuted(pl.col("told"), max_unconfirmed_step)
-    total_wrong = refuted(pl.col("total"), max_unconfirmed_step)
-    large = pl.col("total").abs() > max_unconfirmed_step
-    # A dividend may drown in the day's move; a split leaves little of the move unexplained.
-    seen = (pl.col("move") + pl.col("total")).abs() < 0.5 * pl.col("move").abs()
-    implied = pl.when(large & seen).then("total").otherwise(0.0)
-    told = pl.when(told_wrong).then(implied).otherwise("told") if known else implied
-    steps = steps.select(
-        "code",
-        split=told,
-        total=pl.when(total_wrong | (pl.col("total") == 0.0)).then(None).otherwise("total"),
-        split_refuted=told_wrong,
-        step_ignored=total_wrong,
-        adj_missing=pl.col("factor").is_null(),
-    ).with_columns(
-        dividend=(pl.col("total") - pl.col("split")).fill_null(0.0),
-        split_applied=pl.col("split").abs() > 1e-9,
-    )
-    return apply(bars, steps)
-
-
-FLAGS: Final = ("split_applied", "split_refuted", "step_ignored", "adj_missing")
-
-
-def refuted(step: pl.Expr, limit: float) -> pl.Expr:
-    """Whether a large step would make the day's move larger instead of explaining it."""
-    left = (pl.col("move") + step).abs()
-    return (step.abs() > limit) & (left > pl.max_horizontal(pl.col("move").abs(), pl.lit(limit)))
-
-
-def apply(bars: pl.DataFrame, steps: pl.DataFrame) -> pl.DataFrame:
-    """Multiply prices, and divide volume, by the steps up to and including each row."""
+    steps = steps_of(bars, max_unconfirmed_step)
     # A running product within the code: no row can feel a later row or another code.
     growth = steps.select(
         shares=pl.col("split").exp().cum_prod().over("code"),
@@ -115,3 +76,66 @@ def apply(bars: pl.DataFrame, steps: pl.DataFrame) -> pl.DataFrame:
         adj_close=pl.col("close") * shares * wealth,
         **{name: steps[name] for name in FLAGS},
     )
+
+
+def steps_of(bars: pl.DataFrame, limit: float) -> pl.DataFrame:
+    """The split and the dividend step of every row, as logs, and the flags."""
+    has_adj, has_told = "adj_close" in bars.columns, "split_log" in bars.columns
+    adj = pl.col("adj_close") if has_adj else pl.lit(None, dtype=pl.Float64)
+    same = pl.col("code") == pl.col("code").shift(1)
+    move = (pl.col("close") / pl.col("close").shift(1)).log()
+    implied = pl.when(explains("total", "move", limit)).then("total").otherwise(0.0)
+    believed = pl.when("split_refuted").then(implied).otherwise("told")
+    return (
+        bars.select(
+            "code",
+            told=pl.col("split_log") if has_told else pl.lit(0.0),
+            move=pl.when(same).then(move).fill_null(0.0),
+            factor=pl.when(adj.is_finite() & (adj > 0)).then((adj / pl.col("close")).log()),
+        )
+        # The last factor that was usable, carried over rows without one.
+        .with_columns(total=pl.col("factor").forward_fill().over("code"))
+        .with_columns(
+            total=pl.when(same).then(pl.col("total").diff()).fill_null(0.0),
+            adj_missing=pl.col("factor").is_null() & has_adj,
+            split_refuted=refuted("told", "move", limit),
+        )
+        .with_columns(split=believed if has_told else implied)
+        .with_columns(
+            left=pl.col("move") + pl.col("split"),
+            dividend=(pl.col("total") - pl.col("split")) if has_adj else pl.lit(0.0),
+        )
+        .with_columns(step_ignored=refuted("dividend", "left", limit))
+        .with_columns(
+            early=pl.when("step_ignored")
+            .then("dividend")
+            .when("split_refuted")
+            .then("told")
+            .shift(1)
+            .over("code")
+        )
+        # A step dated a few rows before the price shows it is taken when it does.
+        .with_columns(pl.col("early").forward_fill(limit=EARLY - 1).over("code"))
+        .with_columns(
+            dividend=pl.when("step_ignored").then(0.0).otherwise("dividend"),
+            split=pl.when((pl.col("split") == 0.0) & explains("early", "left", limit))
+            .then("early")
+            .otherwise("split"),
+        )
+        .with_columns(split_applied=pl.col("split").abs() > NOISE)
+    )
+
+
+def refuted(step: str, move: str, limit: float) -> pl.Expr:
+    """Whether a large step would make the day's move larger instead of explaining it."""
+    left = (pl.col(move) + pl.col(step)).abs()
+    return (pl.col(step).abs() > limit) & (left > pl.max_horizontal(pl.col(move).abs(), limit))
+
+
+def explains(step: str, move: str, limit: float) -> pl.Expr:
+    """Whether a large step explains most of the day's move, as a split does.
+
+    A dividend may drown in the day's move; a split leaves little of it unexplained.
+    """
+    left = (pl.col(move) + pl.col(step)).abs()
+    return (pl.col(step).abs() > limit) & (left < 0.5 * pl.col(move).abs())
