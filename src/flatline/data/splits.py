@@ -169,9 +169,13 @@ def _seal(panel: Panel, *, first: int, valid: int, test: int, end: int, embargo:
         ("test", fold.test, test, end),
     ):
         if kept.size == 0:
+            if name == "test":
+                rule, remedy = "at least one day", "Move the bounds of test apart."
+            else:
+                taken = max(panel.horizons) + 1 + embargo
+                rule = f"more than the {taken} days that the longest label and the embargo take"
+                remedy = f"Make {name} longer, or drop the longest horizon."
             raise SettingsError(
-                f"{name} has no day left of its {max(stop - start, 0)}, expected more than the "
-                f"{max(panel.horizons) + 1 + embargo} days that the longest label and the embargo "
-                f"take. Make {name} longer, or drop the longest horizon."
+                f"{name} has no day left of its {max(stop - start, 0)}, expected {rule}. {remedy}"
             )
     return fold
