@@ -5,11 +5,11 @@ import re
 
 import numpy as np
 import pytest
-from data_helpers import noise_from, random_panel, with_arrays
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from data_helpers import noise_from, random_panel, with_arrays
 from flatline.data import ways
 from flatline.data.fitted_normaliser import FittedNormaliser
 from flatline.data.normalise import NORMALISERS, make_normaliser

@@ -4,10 +4,10 @@ import re
 
 import numpy as np
 import pytest
-from data_helpers import random_panel, with_arrays
 from hypothesis import given
 from hypothesis import strategies as st
 
+from data_helpers import random_panel, with_arrays
 from flatline.data.splits import holdout, walk_forward
 from flatline.errors import SettingsError
 
@@ -27,9 +27,7 @@ SIZES = st.fixed_dictionaries(
 def kept(panel, start, stop, embargo):
     """Days whose every label ends, embargo included, before *stop*."""
     return [
-        t
-        for t in range(start, stop)
-        if all(t + 1 + h + embargo < stop for h in panel.horizons)
+        t for t in range(start, stop) if all(t + 1 + h + embargo < stop for h in panel.horizons)
     ]
 
 
@@ -105,23 +103,31 @@ def test_a_share_of_validation_days_before_a_test_date():
     [
         (
             lambda: walk_forward(PANEL, train=60, valid=11, test=20),
-            "valid has no day left of its 11, expected more than the 11 days that the longest "
-            "label and the embargo take. Make valid longer, or drop the longest horizon.",
+            (
+                "valid has no day left of its 11, expected more than the 11 days that the longest "
+                "label and the embargo take. Make valid longer, or drop the longest horizon."
+            ),
         ),
         (
             lambda: walk_forward(PANEL, train=180, valid=20, test=20),
-            "train + valid is 200 days, expected fewer than the panel's 200. "
-            "Use shorter parts or a longer panel.",
+            (
+                "train + valid is 200 days, expected fewer than the panel's 200. "
+                "Use shorter parts or a longer panel."
+            ),
         ),
         (
             lambda: walk_forward(PANEL, test=0),
-            "test is 0, expected a positive number of days (0 is allowed for the embargo). "
-            "Choose another size.",
+            (
+                "test is 0, expected a positive number of days (0 is allowed for the embargo). "
+                "Choose another size."
+            ),
         ),
         (
             lambda: walk_forward(PANEL, embargo=-1),
-            "embargo is -1, expected a positive number of days (0 is allowed for the embargo). "
-            "Choose another size.",
+            (
+                "embargo is -1, expected a positive number of days (0 is allowed for the embargo). "
+                "Choose another size."
+            ),
         ),
         (
             lambda: holdout(PANEL, embargo=-2),
@@ -129,18 +135,24 @@ def test_a_share_of_validation_days_before_a_test_date():
         ),
         (
             lambda: holdout(PANEL, valid=1.0),
-            "valid is 1.0, expected a share of the days between 0 and 1. "
-            "Give valid_from to split at a date.",
+            (
+                "valid is 1.0, expected a share of the days between 0 and 1. "
+                "Give valid_from to split at a date."
+            ),
         ),
         (
             lambda: holdout(PANEL, test_from="next year"),
-            "test_from is 'next year', expected a date such as 2019-01-01. "
-            "Write year, month and day.",
+            (
+                "test_from is 'next year', expected a date such as 2019-01-01. "
+                "Write year, month and day."
+            ),
         ),
         (
             lambda: holdout(PANEL, test_from="2031-01-01"),
-            "test has no day left of its 0, expected at least one day. "
-            "Move the bounds of test apart.",
+            (
+                "test has no day left of its 0, expected at least one day. "
+                "Move the bounds of test apart."
+            ),
         ),
     ],
 )
