@@ -1,0 +1,122 @@
+"""Which pairs of a day's stocks are compared: O(N log N) of the N (N - 1) / 2.
+
+The stocks stand in the order of their targets, and each is compared with those a fixed
+set of rank distances away: 1, 2, 5, 9, 15, ... (a geometric ladder). Each distance
+stands for the distances around it and its pairs are weighted by how many pairs those
+hold, so that the mean approximates the mean over all pairs, and is exact for up to four
+stocks or for *ratio* 1. No draw is needed: the pairs depend on the day's own targets
+and number of stocks alone, whatever the order of the rows and the rest of the batch.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from flatline.errors import SettingsError
+from flatline.losses.cross_section import CrossSection
+from flatline.losses.per_day import PerDay
+
+__all__ = ["Stride", "in_target_order", "pair_mean", "strides"]
+
+
+class Stride(NamedTuple):
+    """A rank distance and the range of distances, both ends included, that it stands for."""
+
+    first: int
+    distance: int
+    last: int
+
+
+def strides(width: int, ratio: float) -> list[Stride]:
+    """The ladder of rank distances for up to *width* stocks.
+
+    Args:
+        width: Stocks of the longest day.
+        ratio: Growth of the distances from rung to rung; 1 takes every pair.
+
+    Raises:
+        SettingsError: *ratio* is under 1.
+
+    Example:
+        >>> [stride.distance for stride in strides(50, 1.6)]
+        [1, 2, 5, 9, 15, 25]
+    """
+    if not ratio >= 1.0:
+        raise SettingsError(
+            f"ratio is {ratio}, expected at least 1. Give 1 for all pairs, 1.6 for few."
+        )
+    ladder, first = [], 1
+    while first < width:
+        after = max(first + 1, int(-(-first * ratio // 1)))
+        # A rung that leaves no room for itself is left to the one before it.
+        if after <= width:
+            ladder.append(Stride(first, (first + after - 1) // 2, after - 1))
+        first = after
+    return ladder
+
+
+def in_target_order(c: CrossSection) -> Tensor:
+    """Order of ascending targets, ties by score, not known ones last: (days, horizons, width)."""
+    target = torch.where(c.known, c.target, torch.inf)
+    ordered, order = target.sort(dim=-1, stable=True)
+    tied = (ordered[..., 1:] == ordered[..., :-1]) & torch.isfinite(ordered[..., 1:])
+    if not bool(tied.any()):
+        return order
+    # Among equal targets the order of the rows must not decide who meets whom.
+    order = c.score.detach().argsort(dim=-1, stable=True)
+    return order.gather(-1, target.gather(-1, order).argsort(dim=-1, stable=True))
+
+
+def pair_mean(
+    c: CrossSection,
+    cost: Callable[[Tensor], Tensor],
+    *,
+    ratio: float,
+    weigh: Callable[[slice, slice], Tensor] | None = None,
+) -> PerDay:
+    """Weighted mean over pairs of what the higher target's lead in score costs.
+
+    Args:
+        c: Stocks in the order of `in_target_order`.
+        cost: Loss of a score difference, higher target minus lower. Elementwise.
+        ratio: See `strides`.
+        weigh: Weight of each pair from the places of its lower and its upper stock.
+
+    Returns:
+        A PerDay. A day without two different targets is not valid. Pairs of equal
+        targets have no part in it: there is nothing to learn from their order.
+    """
+    names, width = c.names, c.score.shape[-1]
+    place = torch.arange(width, device=c.score.device)
+    total, mass = torch.zeros_like(names), torch.zeros_like(names)
+    # The last rung of a day reaches to its longest distance.
+    ladder = strides(width, ratio)
+    for stride, longer in itertools.zip_longest(ladder, ladder[1:]):
+        share = _pairs_stood_for(names, stride, longer)[..., None]
+        low, high = slice(None, -stride.distance), slice(stride.distance, None)
+        counts = (c.target[..., high] != c.target[..., low]) & (place[high] < names[..., None])
+        weight = torch.where(counts, share, 0.0)
+        if weigh is not None:
+            weight = weight * weigh(low, high)
+        total = total + (weight * cost(c.score[..., high] - c.score[..., low])).sum(-1)
+        mass = mass + weight.sum(-1)
+    valid = mass != 0
+    return c.result(c.show_nan(total / torch.where(valid, mass, 1.0)), valid)
+
+
+def _pairs_stood_for(names: Tensor, stride: Stride, longer: Stride | None) -> Tensor:
+    """Pairs at the distances of a rung, per pair at its own distance: (days, horizons)."""
+    last = torch.full_like(names, stride.last)
+    ends_here = names > stride.last
+    if longer is not None:
+        ends_here = ends_here & (names <= longer.last)
+    last = torch.where(ends_here, names - 1, last)
+    distances = last - stride.first + 1
+    pairs = distances * (names - (stride.first + last) / 2)
+    used = names > stride.last
+    return torch.where(used, pairs / torch.where(used, names - stride.distance, 1.0), 0.0)
