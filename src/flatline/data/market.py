@@ -53,7 +53,7 @@ Edges = NDArray[np.int64] | Callable[[int], NDArray[np.int64]] | Literal["true"]
 SIZES: dict[str, Size] = {
     "tiny": Size(codes=64, days=260, sectors=10),
     "small": Size(codes=316, days=900, sectors=12),
-    "large": Size(codes=4470, days=2500, sectors=33),
+    "large": Size(codes=4380, days=2500, sectors=33),
 }
 
 
@@ -182,7 +182,7 @@ def make_market(
 
     Args:
         size: `tiny` (64 codes, 260 days), `small` (316 codes, 900 days) or
-            `large` (4,470 codes, 2,500 days, 10.6 million rows).
+            `large` (4,380 codes, 2,500 days, 10.6 million rows).
         seed: Of all draws.
         signals: Strengths; by default all four are on.
 

@@ -16,7 +16,7 @@ __all__ = ["Bars"]
 
 # Of the log volume, the overnight gap, the close's place and the log range, per unit of the
 # channel that each carries.
-VOLUME, GAP, PLACE, WIDTH = 0.5, 0.4 * SCALE, 0.4, 0.35
+VOLUME, GAP, PLACE, WIDTH = 0.5, 0.4 * SCALE, 0.3, 0.35
 # The usual range beside SCALE. Wide, so that open and close seldom push it further out.
 RANGE = 5.0
 

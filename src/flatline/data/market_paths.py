@@ -26,9 +26,9 @@ SEGMENTS = ("growth", "prime", "standard")
 SEGMENT_SHARES = (0.2, 0.5, 0.3)
 # Variance shares of the noise. The cluster's is large so that 60 days of returns tell who
 # belongs to it.
-MARKET, SECTOR, CLUSTER, OWN = 0.20, 0.07, 0.43, 0.30
+MARKET, SECTOR, CLUSTER, OWN = 0.20, 0.05, 0.47, 0.28
 TAIL_FREEDOM, TAIL_CAP = 5.0, 10.0
-PHI_CLIMATE, CLIMATE, OWN_VOLATILITY = 0.97, 0.25, 0.25
+PHI_CLIMATE, CLIMATE, OWN_VOLATILITY = 0.97, 0.2, 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +68,8 @@ def draw_dates(rng: Generator, days: int) -> NDArray[np.datetime64]:
 
 
 def draw_clusters(rng: Generator, stocks: int) -> NDArray[np.int64]:
-    """Sizes of 6 to 10 that add up to *stocks*."""
-    sizes = rng.integers(6, 11, size=max(1, round(stocks / 8)))
+    """Sizes of 6 to 10, mostly 8 to 10, that add up to *stocks*, 12 or more."""
+    sizes = rng.integers(8, 11, size=math.ceil(stocks / 9))
     while (missing := stocks - int(sizes.sum())) != 0:
         step = 1 if missing > 0 else -1
         room = np.flatnonzero((sizes + step >= 6) & (sizes + step <= 10))

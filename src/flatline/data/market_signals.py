@@ -38,8 +38,8 @@ __all__ = ["Channels", "Signals"]
 
 SCALE = 0.012
 LAG = 7
-PEERS = 7
-PHI_NEWEST, PHI_GRAPH, PHI_STATIC = 0.85, 0.9, 0.9
+PEERS = 8
+PHI_NEWEST, PHI_GRAPH, PHI_STATIC = 0.8, 0.9, 0.9
 
 Dense = NDArray[np.float32]
 
