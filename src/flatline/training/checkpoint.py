@@ -62,16 +62,20 @@ class SafeCheckpointIO(CheckpointIO):
             self._proven = True
 
     def load_checkpoint(
-        self, path: str | Path, map_location: Any = "cpu", weights_only: bool | None = True
+        self,
+        path: str | Path,
+        map_location: object = None,
+        weights_only: bool | None = True,
     ) -> dict[str, Any]:
         """Read a checkpoint without running any code in it.
 
         Raises:
             ArtifactError: The file is damaged, or holds more than tensors and plain values.
         """
-        del weights_only
+        # To the processor, wherever the tensors were: Lightning moves them on.
+        del map_location, weights_only
         try:
-            loaded = torch.load(path, map_location=map_location or "cpu", weights_only=True)
+            loaded = torch.load(path, map_location="cpu", weights_only=True)
         except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise ArtifactError(

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -18,7 +17,7 @@ from torch import nn
 
 from flatline.batch import DayBatch, Labels
 from flatline.errors import ArtifactError
-from flatline.training.checkpoint import SafeCheckpointIO, load_weights, write_atomically
+from flatline.training.checkpoint import SafeCheckpointIO, load_weights
 from flatline.training.live import BestEpoch, Budget, LiveLog, ResumePoint
 from flatline.training.loader import PlainLoader, ResumableLoader
 from flatline.training.log import RunLog
@@ -101,48 +100,40 @@ def fit(
     settings = settings or TrainingSettings()
     if run_dir is None:
         with TemporaryDirectory(prefix="flatline-") as scratch:
-            result = _fit(
-                model, loss, train, valid, settings, Path(scratch) / "run", callbacks, False, None
-            )
-        return FitResult(**asdict(result) | {"run_dir": None, "best_path": None})
-    return _fit(model, loss, train, valid, settings, Path(run_dir), callbacks, resume, effective)
-
-
-def _fit(
-    model: nn.Module,
-    loss: Loss,
-    train: Batches,
-    valid: Batches | None,
-    settings: TrainingSettings,
-    run_dir: Path,
-    callbacks: Sequence[Callback],
-    resume: bool,
-    effective: Mapping[str, Any] | None,
-) -> FitResult:
-    facts = settings.model_dump(mode="json")
+            place = Path(scratch) / "run"
+            result = fit(model, loss, train, valid, settings, run_dir=place, callbacks=callbacks)
+        return replace(result, run_dir=None, best_path=None)
     loader = ResumableLoader(train)
     judged = None if valid is None else PlainLoader(valid, name="valid")
-    folder = RunFolder.open(run_dir, training=facts, effective=effective, resume=resume)
+    facts = settings.model_dump(mode="json")
+    folder = RunFolder.open(Path(run_dir), training=facts, effective=effective, resume=resume)
     finished = folder.finished_result(facts)
     if finished is not None:
         result = _result_from(finished, folder)
-        if settings.restore_best and result.best_path is not None:
-            load_weights(model, result.best_path)
-        return result
-    seed_all(settings.seed)
-    trainee = Trainee(
-        model, loss, settings, make_schedule(settings, epoch_steps=len(loader)), loader
-    )
-    folder.update(state="running")
+    else:
+        seed_all(settings.seed)
+        schedule = make_schedule(settings, epoch_steps=len(loader))
+        trainee = Trainee(model, loss, settings, schedule, loader)
+        steps = _train(trainee, judged, folder, callbacks)
+        result = _finish(trainee, steps, folder)
+    if settings.restore_best and result.best_path is not None:
+        load_weights(model, result.best_path)
+    return result
+
+
+def _train(
+    trainee: Trainee,
+    judged: PlainLoader | None,
+    folder: RunFolder,
+    callbacks: Sequence[Callback],
+) -> int:
+    """Run Lightning; the number of optimizer steps done."""
+    folder.update(state="running", error=None)
     with _quiet():
-        trainer = _trainer(settings, folder, callbacks, validates=valid is not None)
+        trainer = _trainer(trainee.settings, folder, callbacks, validates=judged is not None)
         try:
-            trainer.fit(
-                trainee,
-                loader,
-                judged,
-                ckpt_path=str(folder.last) if folder.resumable else None,
-            )
+            start = str(folder.last) if folder.resumable else None
+            trainer.fit(trainee, trainee.loader, judged, ckpt_path=start)
         except Exception as error:
             folder.update(state="failed", error=str(error))
             if isinstance(error, RuntimeError) and "loading state_dict" in str(error):
@@ -152,7 +143,7 @@ def _fit(
                     "run to resume. Build it from the settings beside the run."
                 ) from error
             raise
-    return _finish(model, trainee, trainer.global_step, folder, facts)
+    return trainer.global_step
 
 
 def _trainer(
@@ -194,25 +185,20 @@ def _trainer(
     )
 
 
-def _finish(
-    model: nn.Module, trainee: Trainee, steps: int, folder: RunFolder, facts: Mapping[str, Any]
-) -> FitResult:
+def _finish(trainee: Trainee, steps: int, folder: RunFolder) -> FitResult:
     best = trainee.selection.best_epoch
-    path = folder.publish_best(best)
-    if trainee.settings.restore_best and path is not None:
-        load_weights(model, path)
     result = FitResult(
         history=tuple(trainee.history),
         best_epoch=best,
         best_score=trainee.selection.best_score,
-        best_path=path,
+        best_path=folder.publish_best(best),
         run_dir=folder.path,
         steps=steps,
         seconds=trainee.elapsed(),
         stopped=trainee.stopped,
     )
     kept = {k: v for k, v in asdict(result).items() if k not in {"best_path", "run_dir"}}
-    folder.finish(kept, facts)
+    folder.finish(kept, trainee.settings.model_dump(mode="json"))
     return result
 
 

@@ -18,13 +18,23 @@ from torch import Tensor, nn
 
 from flatline.batch import DayBatch, Labels
 from flatline.errors import SettingsError
-from flatline.metrics.dispersion import FlatFinding, find_flat
+from flatline.metrics.dispersion import Flat, FlatFinding, find_flat
 from flatline.training.seeds import untouched_generators
 from flatline.training.settings import GuardSettings
 
-__all__ = ["Decision", "Guard", "eval_mode", "flat_findings", "probe_batches", "reinitialise"]
+__all__ = [
+    "LIFELESS",
+    "Decision",
+    "Guard",
+    "eval_mode",
+    "flat_findings",
+    "probe_batches",
+    "reinitialise",
+]
 
 Batch = tuple[DayBatch, Labels]
+# Without any spread: what even a fresh model must not show.
+LIFELESS = frozenset({Flat.NOT_FINITE, Flat.CONSTANT, Flat.CONSTANT_WITHIN_DAY})
 
 
 @contextmanager
@@ -72,10 +82,23 @@ def probe_batches(batches: Iterable[Batch], *, days: int = 3, most: int = 6) -> 
     return taken
 
 
-def flat_findings(model: nn.Module, batches: Sequence[Batch]) -> list[FlatFinding]:
+def flat_findings(
+    model: nn.Module,
+    batches: Sequence[Batch],
+    *,
+    scale: bool = True,
+    horizons: Sequence[int] | None = None,
+) -> list[FlatFinding]:
     """How the eval-mode scores of a model on some batches are flat; empty where they are not.
 
     The model and all generators are left exactly as they were.
+
+    Args:
+        model: Called with a batch, returns a `Forecast`.
+        batches: What to look at.
+        scale: Whether the loss fixes the scale of the scores, so that a scale
+            far below the targets' is a fault.
+        horizons: What to call the columns of the scores.
     """
     with eval_mode(model):
         forecasts = [model(inputs) for inputs, _ in batches]
@@ -87,7 +110,8 @@ def flat_findings(model: nn.Module, batches: Sequence[Batch]) -> list[FlatFindin
             point,
             _joined([x["group_day"] for x, _ in batches]),
             stock=_joined([x["stock_id"] for x, _ in batches]),
-            target=target,
+            target=target if scale else None,
+            horizons=horizons,
             quantiles=_joined(quantiles) if len(quantiles) == len(forecasts) else None,
         )
     )
@@ -132,7 +156,7 @@ def find_module(model: nn.Module, path: str, *, setting: str) -> nn.Module:
     Raises:
         SettingsError: There is none; names the nearest.
     """
-    modules = dict(model.named_modules())
+    modules: dict[str, nn.Module] = dict(model.named_modules())
     if path not in modules:
         near = difflib.get_close_matches(path, [n for n in modules if n], n=1, cutoff=0.0)
         raise SettingsError(
@@ -181,24 +205,44 @@ class Guard:
     in_a_row: dict[str, int] = field(default_factory=dict)
     reinits: int = 0
 
+    def __post_init__(self) -> None:
+        """Refuse kinds of flat that do not exist.
+
+        Raises:
+            SettingsError: Names the nearest kind.
+        """
+        kinds = [str(kind) for kind in Flat]
+        for kind in self.settings.ignore:
+            if kind not in kinds:
+                near = difflib.get_close_matches(kind, kinds, n=1, cutoff=0.0)
+                raise SettingsError(
+                    f"guard.ignore is {kind!r}, expected a kind of flat. Did you mean {near[0]!r}?"
+                )
+
     def decide(self, step: int, findings: Sequence[FlatFinding]) -> Decision:
         """What to do about the findings of a look after *step* steps."""
         counted = [f for f in findings if f.kind not in self.settings.ignore]
         if step < self.settings.grace_steps:
             counted = [f for f in counted if f.kind in LIFELESS]
-        kinds = tuple(dict.fromkeys(f.kind for f in counted))
+        kinds = tuple(dict.fromkeys(str(f.kind) for f in counted))
         self.in_a_row = {kind: self.in_a_row.get(kind, 0) + 1 for kind in kinds}
-        due = [k for k in kinds if k in AT_ONCE or self.in_a_row[k] >= self.settings.patience]
+        due = [
+            kind
+            for kind in kinds
+            if kind == Flat.NOT_FINITE or self.in_a_row[kind] >= self.settings.patience
+        ]
         if not due or self.settings.action == "off":
-            return Decision("pass", kinds)
+            return Decision("pass")
         sentence = " ".join(f.sentence for f in counted if f.kind in due)
         act = self.settings.action
         if act == "reinit":
             if self.reinits >= self.settings.max_reinits:
-                return Decision("stop", kinds, f"{sentence} Re-initialised {self.reinits} times.")
+                return Decision(
+                    "stop", tuple(due), f"{sentence} Re-initialised {self.reinits} times."
+                )
             self.reinits += 1
             self.in_a_row = {}
-        return Decision(act, kinds, sentence)
+        return Decision(act, tuple(due), sentence)
 
     def state_dict(self) -> dict[str, Any]:
         """What has been seen so far."""

@@ -7,19 +7,19 @@ from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
 import lightning.pytorch as pl
-import torch
 from lightning.pytorch.callbacks import Callback
 from torch import nn
 
 from flatline.batch import DayBatch, Labels
 from flatline.errors import DegenerateError
+from flatline.losses.laws import LAWS
 from flatline.metrics.dispersion import FlatFinding
 from flatline.training.guard import Guard, find_module, flat_findings, probe_batches, reinitialise
 from flatline.training.module import Trainee
 from flatline.training.seeds import untouched_generators
 from flatline.training.settings import GuardSettings
 
-__all__ = ["DegeneracyGuard"]
+__all__ = ["DegeneracyGuard", "model_of"]
 
 log = logging.getLogger(__name__)
 Batch = tuple[DayBatch, Labels]
@@ -55,10 +55,11 @@ class DegeneracyGuard(Callback):
         self._core = Guard(self.settings)
         self._source = batches
         self._probe: Sequence[Batch] = ()
+        self._scale = True
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Choose the batches and look at the fresh model."""
-        model = _model(pl_module)
+        model = model_of(pl_module)
         if self.settings.action == "reinit":
             for path in self.settings.heads:
                 find_module(model, path, setting="guard.heads")
@@ -66,6 +67,7 @@ class DegeneracyGuard(Callback):
         source = self._source or trainer.val_dataloaders or train
         with untouched_generators():
             chosen = probe_batches(cast("Iterable[Batch]", source))
+        self._scale = _fixes_scale(getattr(pl_module, "loss", None))
         self._probe = [pl_module.transfer_batch_to_device(b, pl_module.device, 0) for b in chosen]
         self._look(trainer, pl_module)
 
@@ -85,9 +87,10 @@ class DegeneracyGuard(Callback):
     def _look(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self.settings.action == "off":
             return
-        model, step = _model(pl_module), trainer.global_step
+        model, step = model_of(pl_module), trainer.global_step
         with trainer.precision_plugin.forward_context():
-            findings = flat_findings(model, self._probe)
+            horizons = getattr(getattr(pl_module, "loss", None), "horizons", None)
+            findings = flat_findings(model, self._probe, scale=self._scale, horizons=horizons)
         self.findings += [(step, finding) for finding in findings]
         decision = self._core.decide(step, findings)
         if decision.act == "pass":
@@ -101,8 +104,7 @@ class DegeneracyGuard(Callback):
                 f"{decision.sentence}"
             )
         if decision.act == "reinit":
-            optimizer = cast("torch.optim.Optimizer", trainer.optimizers[0])
-            reinitialise(model, self.settings.heads, optimizer)
+            reinitialise(model, self.settings.heads, trainer.optimizers[0])
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint keeps."""
@@ -113,6 +115,15 @@ class DegeneracyGuard(Callback):
         self._core.load_state_dict(state_dict)
 
 
-def _model(pl_module: pl.LightningModule) -> nn.Module:
+def _fixes_scale(loss: object) -> bool:
+    """Whether some term of a blend wants the scores in the units of the targets."""
+    weights = getattr(getattr(loss, "settings", None), "weights", None)
+    if weights is None:
+        return True
+    laws = (LAWS[term] for term in weights if term in LAWS)
+    return any(law.best == "forecast" and not law.shift for law in laws)
+
+
+def model_of(pl_module: pl.LightningModule) -> nn.Module:
     """The model itself, so that module paths are those of the model."""
     return cast("nn.Module", getattr(pl_module, "model", pl_module))

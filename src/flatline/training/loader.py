@@ -35,6 +35,19 @@ class KnowsEpoch(Protocol):
         ...
 
 
+@runtime_checkable
+class KnowsPosition(Protocol):
+    """A source that can be put back to a position without going through what was before."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the pass stands."""
+        ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from there."""
+        ...
+
+
 class PlainLoader:
     """Batches under one name, also where they are a list: Lightning takes lists apart.
 
@@ -59,10 +72,11 @@ class PlainLoader:
 class ResumableLoader:
     """Passes over a source of batches, resumable between any two of them.
 
-    A source with `set_epoch` is told the number of each pass. After a resume,
-    the generators are put into the state they had when the interrupted pass
-    began, what had been consumed is skipped, and then they take the state of
-    the checkpoint: so sources that draw from the global generators, such as a
+    A source with `set_epoch` is told the number of each pass, and one with
+    `load_state_dict` is put back to its position by it. Any other source is
+    gone through again up to there, with the generators in the state they had
+    when the interrupted pass began; then they take the state of the
+    checkpoint. So sources that draw from the global generators, such as a
     shuffling `DataLoader` without workers, go on exactly too.
 
     Args:
@@ -90,31 +104,49 @@ class ResumableLoader:
         # Lightning asks for iterators that it then drops: nothing is read
         # or changed before the first batch is drawn.
         resumed, self._resumed = self._resumed, None
-        midway = resumed is not None and 0 < self.position < len(self)
-        if not midway:
-            if resumed is not None:
-                restore_generators(resumed)
-            if self.position:
-                self.epoch, self.position = self.epoch + 1, 0
-            self._generators_at_start = generator_states()
-        elif self._generators_at_start is not None:
-            restore_generators(self._generators_at_start)
-        if isinstance(self.source, KnowsEpoch):
-            self.source.set_epoch(self.epoch)
-        batches = iter(self.source)
-        if midway and resumed is not None:
-            for _ in islice(batches, self.position):
-                pass
-            restore_generators(resumed)
+        if resumed is None:
+            batches = self._new_pass()
+        elif 0 < self.position < len(self):
+            batches = self._interrupted_pass(resumed)
+        else:
+            restore_generators(resumed["generators"])
+            batches = self._new_pass()
         for batch in batches:
             self.position += 1
             yield batch
 
+    def _new_pass(self) -> Iterator[tuple[DayBatch, Labels]]:
+        if self.position:
+            self.epoch, self.position = self.epoch + 1, 0
+        self._generators_at_start = generator_states()
+        self._tell_epoch()
+        return iter(self.source)
+
+    def _interrupted_pass(self, resumed: dict[str, Any]) -> Iterator[tuple[DayBatch, Labels]]:
+        restore_generators(resumed["generators_at_start"])
+        self._generators_at_start = resumed["generators_at_start"]
+        self._tell_epoch()
+        if isinstance(self.source, KnowsPosition):
+            self.source.load_state_dict(resumed["source"])
+            batches = iter(self.source)
+        else:
+            batches = iter(self.source)
+            for _ in islice(batches, self.position):
+                pass
+        restore_generators(resumed["generators"])
+        return batches
+
+    def _tell_epoch(self) -> None:
+        if isinstance(self.source, KnowsEpoch):
+            self.source.set_epoch(self.epoch)
+
     def state_dict(self) -> dict[str, Any]:
         """Epoch, position, and the generators now and when this pass began."""
+        source = self.source
         return {
             "epoch": self.epoch,
             "position": self.position,
+            "source": source.state_dict() if isinstance(source, KnowsPosition) else None,
             "generators_at_start": self._generators_at_start,
             "generators": generator_states(),
         }
@@ -122,8 +154,7 @@ class ResumableLoader:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a state, generators included, when the next batch is drawn."""
         self.epoch, self.position = state["epoch"], state["position"]
-        self._generators_at_start = state["generators_at_start"]
-        self._resumed = state["generators"]
+        self._resumed = dict(state)
 
 
 def _checked(source: Iterable[tuple[DayBatch, Labels]], name: str) -> BatchSource:

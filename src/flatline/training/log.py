@@ -43,7 +43,8 @@ class RunLog(Logger):
             self.path.unlink(missing_ok=True)
         self._events: Any = None
         if tensorboard and importlib.util.find_spec("tensorboard") is not None:
-            from torch.utils.tensorboard import SummaryWriter
+            # Fails at import where the extra is not installed.
+            from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415
 
             purge = None if resumed_step is None else resumed_step + 1
             self._events = SummaryWriter(str(folder / "tensorboard"), purge_step=purge)
@@ -58,7 +59,7 @@ class RunLog(Logger):
         """Name of the run's folder."""
         return self.path.parent.name
 
-    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
+    def log_hyperparams(self, params: object, *args: object, **kwargs: object) -> None:
         """Nothing: the settings are in `settings.json`."""
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:

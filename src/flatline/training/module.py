@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 import lightning.pytorch as pl
 import torch
@@ -97,7 +97,7 @@ class Trainee(pl.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         """Refuse parameters that were unfrozen and would never move."""
-        check_optimizer(self, cast("torch.optim.Optimizer", self.trainer.optimizers[0]))
+        check_optimizer(self, self.trainer.optimizers[0])
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Set the learning rate of this step."""

@@ -91,8 +91,8 @@ def check_optimizer(module: nn.Module, optimizer: torch.optim.Optimizer) -> None
     missing = [name for name, parameter in _trainable(module) if id(parameter) not in held]
     if missing:
         raise SettingsError(
-            f"{len(missing)} trainable parameters are not in the optimizer ({', '.join(missing[:3])}"
-            f"{', ...' if len(missing) > 3 else ''}), expected all of them. "
+            f"{len(missing)} trainable parameters are not in the optimizer, {missing[0]} among "
+            "them, expected all of them. "
             "Build the optimizer after the last parameter is made or unfrozen."
         )
 

@@ -136,7 +136,7 @@ class RunFolder:
             return None
         return _read(self.path / "result.json")
 
-    def update(self, **facts: Any) -> None:
+    def update(self, **facts: object) -> None:
         """Record facts about the run, such as its state."""
         record = self.path / "run.json"
         known = _read(record) if record.exists() else {}

@@ -1,4 +1,4 @@
-"""The random generators of python, numpy and torch: seeding them, keeping and restoring their states."""
+"""The generators of python, numpy and torch: seeded, kept and restored."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def generator_states() -> dict[str, Any]:
             float(cached),
         ],
         "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else [],
+        "cuda": _cuda_states(),
     }
 
 
@@ -58,6 +58,12 @@ def restore_generators(states: dict[str, Any]) -> None:
     # A run may go on where there are fewer devices; their generators then start afresh.
     for device, state in enumerate(states["cuda"][: torch.cuda.device_count()]):
         torch.cuda.set_rng_state(state.cpu(), device)
+
+
+def _cuda_states() -> list[torch.Tensor]:
+    # Asking for the states would start CUDA where nobody uses it.
+    started: bool = torch.cuda.is_available() and torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    return torch.cuda.get_rng_state_all() if started else []
 
 
 @contextmanager

@@ -31,12 +31,13 @@ class GuardSettings(Frozen):
             `reinit` the heads, or `off`.
         every_n_steps: Optimizer steps between two looks.
         patience: Looks in a row that must find the same kind before the guard
-            acts; scores that are not finite are acted on at once.
+            acts, so that heads that start at zero may come to life; scores that
+            are not finite are acted on at once.
         grace_steps: Steps before which only scores without any spread count,
             because a fresh model has not yet found its scale.
         max_reinits: Re-initialisations before the guard stops the training.
         heads: Names of the modules to re-initialise.
-        ignore: Kinds of flat that are expected of this model.
+        ignore: Kinds of flat that are expected of this model, such as `vanished scale`.
     """
 
     action: Literal["warn", "stop", "reinit", "off"] = "warn"

@@ -1,4 +1,4 @@
-"""What one validation says: RankIC over the defined days, spread, and whether the scores are flat."""
+"""What one validation says: RankIC over the defined days, spread, and lifeless scores."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from torch import Tensor
 
 from flatline.batch import DayBatch, Forecast, Labels
 from flatline.metrics.daily import Why, daily
+from flatline.metrics.dispersion import find_flat
+from flatline.training.guard import LIFELESS
 
 __all__ = ["Validation", "ValidationScores"]
 
@@ -27,6 +29,7 @@ class Validation:
         spread: Mean standard deviation of the scores within the day, per horizon.
         loss: Mean loss over the batches that had a valid day; NaN where none had.
         days: Validation days seen.
+        flat: Kinds of flat that leave no life in the scores.
     """
 
     rank_ic: tuple[float, ...]
@@ -34,14 +37,16 @@ class Validation:
     spread: tuple[float, ...]
     loss: float
     days: int
+    flat: tuple[str, ...] = ()
 
     def score(self, *, min_defined_share: float) -> float | None:
         """What epochs are compared on: mean RankIC over the horizons; None where degenerate.
 
-        An epoch is degenerate when on some horizon RankIC is undefined on too
-        many of the days that have labels: the few others would be a lottery.
+        An epoch is degenerate when its scores are flat down to rounding, or when on
+        some horizon RankIC is undefined on too many of the days that have labels:
+        the few others would be a lottery.
         """
-        if any(share < min_defined_share for share in self.defined_share):
+        if self.flat or any(share < min_defined_share for share in self.defined_share):
             return None
         value = float(np.mean(self.rank_ic))
         return value if math.isfinite(value) else None
@@ -82,10 +87,9 @@ class ValidationScores:
 
     def finish(self) -> Validation:
         """The numbers of everything taken in."""
-        day = np.concatenate(self._day)
-        result = daily(
-            np.concatenate(self._score), np.concatenate(self._target), day, metrics=("rank_ic",)
-        ).rank_ic
+        day, score = np.concatenate(self._day), np.concatenate(self._score)
+        result = daily(score, np.concatenate(self._target), day, metrics=("rank_ic",)).rank_ic
+        kinds = dict.fromkeys(f.kind for f in find_flat(score, day) if f.kind in LIFELESS)
         # Days without enough labels, or whose labels are all equal, say nothing about the model.
         judged = (result.why != Why.TOO_FEW_NAMES) & (result.why != Why.CONSTANT_TARGET)
         share = result.defined.sum(0) / np.maximum(judged.sum(0), 1)
@@ -96,6 +100,7 @@ class ValidationScores:
             spread=tuple(spread.tolist()),
             loss=float(np.mean(self._losses)) if self._losses else math.nan,
             days=len(result.day),
+            flat=tuple(str(kind) for kind in kinds),
         )
 
 
