@@ -18,7 +18,7 @@ from flatline.harness.probes.smoke import Place, Smoke, score_split, smoke
 from flatline.harness.probes.trace import point_of_death, trace
 from flatline.harness.subject import Scored, Subject
 from flatline.harness.verdicts import Culprit, Stage, Status, Verdict, module_culprit
-from flatline.metrics.daily import rank_ic
+from flatline.metrics.daily import daily_rank_ic
 
 __all__ = ["check"]
 
@@ -95,7 +95,7 @@ def _fresh(subject: Subject, place: Place) -> Tensor:
 def _skill(scored: Scored, score: Tensor) -> NDArray[np.float64]:
     if scored.oracle is None:
         raise ValueError("skill needs an oracle")
-    return rank_ic(_array(score), _array(scored.oracle), scored.day.numpy()).mean()
+    return daily_rank_ic(_array(score), _array(scored.oracle), scored.day.numpy()).mean()
 
 
 def _suspect(subject: Subject, run: Smoke, place: Place) -> Culprit | None:

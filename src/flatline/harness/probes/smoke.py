@@ -87,19 +87,26 @@ def forward(model: nn.Module, inputs: Any, place: Place) -> Any:  # noqa: ANN401
 def take(
     subject: Subject, split: str, device: torch.device, limit: int | None = None
 ) -> Iterator[tuple[Any, Any]]:
-    """The first *limit* batches of a split, on *device*."""
-    batches: Iterable[tuple[Any, Any]] = subject.batches(split)
-    for inputs, targets in itertools.islice(batches, limit):
-        yield to_device(inputs, device), to_device(targets, device)
-
-
-@torch.no_grad()
-def score_split(subject: Subject, model: nn.Module, split: str, place: Place) -> Scored:
-    """Eval-mode scores over a whole split, on the CPU.
+    """The first *limit* batches of a split, on *device*.
 
     Raises:
         ShapeError: The split has no batch.
     """
+    batches: Iterable[tuple[Any, Any]] = subject.batches(split)
+    empty = True
+    for inputs, targets in itertools.islice(batches, limit):
+        empty = False
+        yield to_device(inputs, device), to_device(targets, device)
+    if empty:
+        raise ShapeError(
+            f"split {split!r} of subject {subject.name!r} has 0 batches, expected at least 1. "
+            "Return a fresh iterable from `batches` at every call."
+        )
+
+
+@torch.no_grad()
+def score_split(subject: Subject, model: nn.Module, split: str, place: Place) -> Scored:
+    """Eval-mode scores over a whole split, on the CPU."""
     model.eval()
     scores, targets_, days, oracles = [], [], [], []
     for inputs, targets in take(subject, split, place.device):
@@ -109,11 +116,6 @@ def score_split(subject: Subject, model: nn.Module, split: str, place: Place) ->
         days.append(subject.day_of(inputs).cpu())
         if subject.oracle is not None:
             oracles.append(subject.oracle(inputs).cpu())
-    if not scores:
-        raise ShapeError(
-            f"split {split!r} of subject {subject.name!r} has 0 batches, expected at least 1. "
-            "Return a fresh iterable from `batches` at every call."
-        )
     oracle = torch.cat(oracles) if oracles else None
     return Scored(torch.cat(scores), torch.cat(targets_), torch.cat(days), oracle)
 
@@ -170,7 +172,6 @@ def _train(
     optimizer, rows, done = subject.make_optimizer(model), 0, 0
     model.train()
     while done < steps:
-        first = done
         for inputs, targets in take(subject, "train", place.device, steps - done):
             loss = subject.loss(forward(model, inputs, place), targets, inputs)
             optimizer.zero_grad(set_to_none=True)
@@ -180,11 +181,6 @@ def _train(
             rows += subject.day_of(inputs).numel()
             done += 1
             on_step(done)
-        if done == first:
-            raise ShapeError(
-                f"split 'train' of subject {subject.name!r} has 0 batches, expected at least 1. "
-                "Return a fresh iterable from `batches` at every call."
-            )
     return rows
 
 

@@ -1,0 +1,139 @@
+"""Reference learners on the same features and split: ridge, boosted trees, low volatility.
+
+They see the newest day's features only, and learn the rank of the target
+within its day. scikit-learn is the extra `learners`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from flatline.data.panel import Panel
+from flatline.data.targets import rank_within_day
+from flatline.errors import DataError, SettingsError
+from flatline.evaluation.predict import to_frame
+
+__all__ = ["LEARNERS", "learn_and_predict", "low_volatility"]
+
+# More training rows than this add minutes, not skill, to 32 weak features.
+MOST_ROWS = 1_500_000
+
+
+class Learner(Protocol):
+    """What is used of a scikit-learn regressor."""
+
+    def fit(self, x: NDArray[np.float32], y: NDArray[np.float32]) -> object:
+        """Learn from rows of features and targets."""
+        ...
+
+    def predict(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
+        """One number per row."""
+        ...
+
+
+def _ridge(seed: int) -> Learner:
+    from sklearn.linear_model import Ridge  # noqa: PLC0415 (an extra)
+
+    return Ridge(alpha=100.0, random_state=seed)  # type: ignore[no-any-return]
+
+
+def _boosted_trees(seed: int) -> Learner:
+    from sklearn.ensemble import HistGradientBoostingRegressor  # noqa: PLC0415 (an extra)
+
+    return HistGradientBoostingRegressor(  # type: ignore[no-any-return]
+        max_iter=150,
+        learning_rate=0.05,
+        max_leaf_nodes=31,
+        min_samples_leaf=500,
+        l2_regularization=10.0,
+        random_state=seed,
+    )
+
+
+LEARNERS: Mapping[str, Callable[[int], Learner]] = {"ridge": _ridge, "boosted trees": _boosted_trees}
+
+
+def learn_and_predict(
+    name: str,
+    panel: Panel,
+    train: NDArray[np.int64],
+    test: NDArray[np.int64],
+    *,
+    seed: int = 0,
+) -> pl.DataFrame:
+    """Fit a learner on the train days, one model per horizon, and score the test days.
+
+    Args:
+        name: One of `LEARNERS`.
+        panel: Normalised features; unknown ones count as 0.
+        train: Positions of the train days.
+        test: Positions of the test days.
+        seed: Seed of the learner, and of the draw where rows are too many.
+
+    Returns:
+        A frame as `predict` gives it.
+
+    Raises:
+        SettingsError: The learner is not known, or scikit-learn is missing.
+        DataError: No labelled row is left to learn from.
+    """
+    if name not in LEARNERS:
+        raise SettingsError(f"learner is {name!r}, expected one of {sorted(LEARNERS)}.")
+    rows = np.argwhere(panel.present[train])
+    day, stock = train[rows[:, 0]], rows[:, 1]
+    if len(day) > MOST_ROWS:
+        kept = np.random.default_rng(seed).choice(len(day), MOST_ROWS, replace=False)
+        day, stock = day[np.sort(kept)], stock[np.sort(kept)]
+    x = np.nan_to_num(panel.features[day, stock])
+    ranks = rank_within_day(panel.target[train], panel.present[train])
+    y = ranks[np.searchsorted(train, day), stock]
+    test_rows = np.argwhere(panel.present[test])
+    test_day, test_stock = test[test_rows[:, 0]], test_rows[:, 1]
+    test_x = np.nan_to_num(panel.features[test_day, test_stock])
+    columns = []
+    for horizon, target in zip(panel.horizons, y.T, strict=True):
+        known = np.isfinite(target)
+        if not known.any():
+            raise DataError(f"horizon {horizon} has 0 labelled train rows, expected some.")
+        try:
+            learner = LEARNERS[name](seed)
+        except ImportError as error:
+            raise SettingsError(
+                "scikit-learn is not installed, expected it for the reference learners. "
+                "Install flatline[learners]."
+            ) from error
+        learner.fit(x[known], target[known])
+        columns.append(learner.predict(test_x))
+    score = np.stack(columns, 1).astype(np.float32)
+    return to_frame(panel, test_day, test_stock, score)
+
+
+def low_volatility(panel: Panel, test: NDArray[np.int64], *, window: int = 60) -> pl.DataFrame:
+    """The naive score: less volatile stocks first, the same for every horizon.
+
+    Volatility is the standard deviation of the last *window* daily returns.
+    """
+    first = max(0, int(test.min()) - window + 1)
+    returns = panel.daily_return[first : int(test.max()) + 1].astype(np.float64)
+    known = np.isfinite(returns)
+    held = np.where(known, returns, 0.0)
+    n, s, q = (_trailing(a, window) for a in (known.astype(float), held, held**2))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        volatility = np.sqrt(np.maximum(q / n - (s / n) ** 2, 0.0))
+    score = -np.where(n >= window // 3, volatility, np.nan)[test - first]
+    usable = panel.present[test] & np.isfinite(score)
+    rows = np.argwhere(usable)
+    wide = np.repeat(score[usable][:, None], len(panel.horizons), 1).astype(np.float32)
+    return to_frame(panel, test[rows[:, 0]], rows[:, 1], wide)
+
+
+def _trailing(x: NDArray[np.float64], window: int) -> NDArray[np.float64]:
+    """Sum over the last *window* rows of each column, fewer at the start."""
+    total = np.cumsum(x, 0)
+    total[window:] -= total[:-window].copy()
+    return total

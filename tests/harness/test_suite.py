@@ -1,0 +1,202 @@
+"""The gate on a small healthy subject, and on faulty ones, side by side."""
+
+import random
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from flatline.errors import ShapeError
+from flatline.harness import Status, Subject, check
+from flatline.harness.subject import labels_like
+
+DAYS, STOCKS, FEATURES, HORIZONS = 12, 40, 4, 2
+STEPS = 120
+
+
+class Ranker(nn.Module):
+    """An encoder and a head over the features of one day."""
+
+    def __init__(self):
+        super().__init__()
+        self.encoder = nn.Sequential(nn.Linear(FEATURES, 16), nn.GELU())
+        self.head = nn.Linear(16, HORIZONS)
+
+    def forward(self, inputs):
+        return self.head(self.encoder(inputs["features"]))
+
+
+def world(seed):
+    """Batches in which the first feature drives the target, and the truth."""
+    draw = torch.Generator().manual_seed(seed)
+    batches = []
+    for day in range(DAYS):
+        features = torch.randn(STOCKS, FEATURES, generator=draw)
+        truth = features[:, :1].repeat(1, HORIZONS)
+        target = 0.5 * truth + torch.randn(STOCKS, HORIZONS, generator=draw)
+        inputs = {"features": features, "group_day": torch.full((STOCKS,), day), "truth": truth}
+        batches.append((inputs, target))
+    return batches
+
+
+SPLITS = {"train": world(1), "valid": world(2)}
+
+
+def subject(model=Ranker, **parts):
+    """A healthy subject, or one with other parts."""
+    healthy = {
+        "name": "toy",
+        "model": model,
+        "batches": SPLITS.__getitem__,
+        "loss": lambda outputs, targets, inputs: (outputs - targets).square().mean(),
+        "scores": lambda outputs: outputs,
+        "oracle": lambda inputs: inputs["truth"],
+        "optimizer": lambda model: torch.optim.AdamW(model.parameters(), lr=1e-2),
+    }
+    return Subject(**healthy | parts)
+
+
+class ZeroHead(Ranker):
+    """Every stock gets the head's bias."""
+
+    def __init__(self):
+        super().__init__()
+        nn.init.zeros_(self.head.weight)
+        self.head.weight.requires_grad_(False)
+
+
+class Detached(Ranker):
+    """The encoder gets no gradient."""
+
+    def forward(self, inputs):
+        return self.head(self.encoder(inputs["features"]).detach())
+
+
+class Whisper(Ranker):
+    """Scores on a ten thousandth of the targets' scale."""
+
+    def forward(self, inputs):
+        return 1e-4 * super().forward(inputs)
+
+
+class NoisyEval(Ranker):
+    """Dropout that stays on in eval mode."""
+
+    def forward(self, inputs):
+        return nn.functional.dropout(super().forward(inputs), 0.1, training=True)
+
+
+class Blind(Ranker):
+    """Sees everything but the feature that matters."""
+
+    def forward(self, inputs):
+        features = inputs["features"].clone()
+        features[:, 0] = 0.0
+        return self.head(self.encoder(features))
+
+
+class Raises(Ranker):
+    """Breaks in its own code."""
+
+    def forward(self, inputs):
+        raise RuntimeError("sizes do not fit")
+
+
+def orphaned(model):
+    """An optimizer that was made for the encoder only."""
+    return torch.optim.AdamW(model.encoder.parameters(), lr=1e-2)
+
+
+def stalled(model):
+    """An optimizer whose learning rate is lost in rounding."""
+    return torch.optim.SGD(model.parameters(), lr=1e-9)
+
+
+@pytest.fixture(scope="module")
+def healthy():
+    """Verdicts on the healthy subject."""
+    return {v.check: v for v in check(subject(), steps=STEPS)}
+
+
+def test_a_healthy_subject_passes_every_check(healthy):
+    """No verdict of a healthy subject is anything but a pass."""
+    assert {v.check: v.status for v in healthy.values()} == dict.fromkeys(healthy, Status.PASS)
+
+
+@pytest.mark.parametrize(
+    ("parts", "caught_by", "culprit"),
+    [
+        pytest.param({"model": ZeroHead}, "scores vary within the day", "head", id="zero-head"),
+        pytest.param({"model": ZeroHead}, "every block gets gradient", "encoder.0", id="cut-off"),
+        pytest.param(
+            {"model": Detached}, "every block gets gradient", "encoder.0", id="detached-branch"
+        ),
+        pytest.param({"model": Whisper}, "SCALE in range", None, id="vanished-scale"),
+        pytest.param({"model": NoisyEval}, "two evaluations agree", None, id="dropout-in-eval"),
+        pytest.param({"model": Blind}, "skill against the oracle", None, id="signal-not-used"),
+        pytest.param({"optimizer": orphaned}, "every block moves", "head", id="orphan-parameters"),
+        pytest.param({"optimizer": stalled}, "loss falls", None, id="stalled"),
+    ],
+)
+def test_a_fault_is_caught_and_named(healthy, parts, caught_by, culprit):
+    """The check that passes on the healthy subject fails on the faulty one."""
+    assert healthy[caught_by].status == Status.PASS
+    verdict = {v.check: v for v in check(subject(**parts), steps=STEPS)}[caught_by]
+    assert verdict.status == Status.FAIL
+    assert verdict.hint
+    if culprit is not None:
+        assert verdict.culprit.path == culprit
+        assert verdict.culprit.line is not None
+
+
+def test_an_error_of_the_subject_becomes_a_verdict():
+    """The suite goes on, and says what was raised and where."""
+    (verdict,) = check(subject(Raises), steps=STEPS)
+    assert verdict.status == Status.ERROR
+    assert verdict.measured == "RuntimeError: sizes do not fit"
+    assert "test_suite.py" in verdict.hint
+
+
+def test_without_an_oracle_skill_is_skipped_with_the_reason():
+    """What cannot be judged is said, not passed."""
+    verdicts = check(subject(oracle=None), steps=2)
+    (skill,) = [v for v in verdicts if v.check == "skill against the oracle"]
+    assert skill.status == Status.SKIP
+    assert "no oracle" in skill.measured
+
+
+def test_an_empty_split_is_an_error_with_the_remedy():
+    """A one-way iterator that is used up does not pass for a training."""
+    (verdict,) = check(subject(batches=lambda split: []), steps=2)
+    assert verdict.status == Status.ERROR
+    assert "has 0 batches" in verdict.measured
+
+
+def test_global_state_is_left_as_it_was():
+    """Generators, threads and the default dtype survive a gate run."""
+    torch.manual_seed(5), np.random.seed(5), random.seed(5)
+    before = torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate()
+    check(subject(), steps=2, seed=9)
+    assert torch.equal(before[0], torch.get_rng_state())
+    assert (before[1] == np.random.get_state()[1]).all()
+    assert before[2] == random.getstate()
+
+
+def test_the_same_seed_gives_the_same_verdicts():
+    """A gate run can be repeated to the last digit."""
+    first, second = (check(subject(), steps=20, seed=3) for _ in range(2))
+    assert [(v.value, v.status) for v in first] == [(v.value, v.status) for v in second]
+
+
+def test_labels_are_found_by_shape_and_masked():
+    """A mask of the scores' shape turns unknown labels into NaN."""
+    value, known = torch.ones(3, 2), torch.tensor([[True, False]] * 3)
+    found = labels_like((value, known), torch.zeros(3, 2))
+    assert torch.equal(torch.isnan(found), ~known)
+
+
+def test_ambiguous_labels_are_refused():
+    """Two candidates are not guessed between."""
+    with pytest.raises(ShapeError, match="targets hold 2 float tensors of shape"):
+        labels_like((torch.ones(3, 2), torch.ones(3, 2)), torch.zeros(3, 2))
