@@ -9,12 +9,14 @@ import pytest
 SRC = Path(__file__).parents[1] / "src"
 LONGEST = 300
 
-LOW = {"errors", "files", "days", "batch"}
+LOW = {"errors", "section", "files", "days", "batch"}
 STACK = LOW | {"data", "layers", "losses", "metrics", "models", "training", "artifacts"}
 # Room: the rooms it may import beside itself (DESIGN, section 3).
 ALLOWED = {
     "errors": set(),
     "files": set(),
+    # Settings live beside what they set, in many rooms; this is what they share.
+    "section": {"errors"},
     "days": {"errors"},
     "batch": {"errors", "days"},
     "data": LOW,
@@ -25,7 +27,9 @@ ALLOWED = {
     "models": LOW | {"layers"},
     "training": LOW | {"losses", "metrics"},
     "artifacts": LOW,
-    "settings": {"errors", "data", "models", "losses", "training"},
+    # The shell names of the settings, a table without torch.
+    "aliases": {"errors"},
+    "settings": {"errors", "section", "aliases", "data", "models", "losses", "training"},
     "evaluation": STACK | {"settings"},
     "subjects": STACK | {"settings", "evaluation", "harness"},
     "cli": STACK | {"settings", "evaluation", "harness", "subjects"},

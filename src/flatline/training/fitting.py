@@ -156,7 +156,7 @@ def _trainer(
     step = folder.last_step() if folder.resumable else None
     own: list[Callback] = [
         *callbacks,
-        LiveLog(settings.log_every_n_steps),
+        LiveLog(),
         BestEpoch(folder, min_defined_share=settings.min_defined_share),
         Budget(max_steps=settings.max_steps, max_seconds=settings.max_seconds),
         ResumePoint(folder, every_n_steps=settings.checkpoint_every_n_steps),

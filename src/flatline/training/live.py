@@ -50,8 +50,7 @@ class LiveLog(Callback):
     value and share of the gradient, gradient norm per block, learning rate.
     """
 
-    def __init__(self, every_n_steps: int) -> None:
-        self.every_n_steps = every_n_steps
+    def __init__(self) -> None:
         self._norms: dict[str, float] = {}
 
     def on_before_optimizer_step(
@@ -59,7 +58,7 @@ class LiveLog(Callback):
     ) -> None:
         """Take the norms before the gradients are clipped."""
         del optimizer
-        if isinstance(pl_module, Trainee) and self._due(trainer.global_step + 1):
+        if isinstance(pl_module, Trainee) and pl_module.log_due(trainer.global_step + 1):
             self._norms = block_norms(pl_module.model)
 
     def on_train_batch_end(
@@ -73,10 +72,10 @@ class LiveLog(Callback):
         """Write a row."""
         del outputs, batch_idx
         step = trainer.global_step
-        if not isinstance(pl_module, Trainee) or not self._due(step) or pl_module.logger is None:
+        if not isinstance(pl_module, Trainee) or not pl_module.log_due(step):
             return
         report, forecast = pl_module.report, pl_module.forecast
-        if report is None or forecast is None:
+        if report is None or forecast is None or pl_module.logger is None:
             return
         names = pl_module.horizon_names(forecast.point.shape[1])
         facts = {
@@ -88,9 +87,6 @@ class LiveLog(Callback):
         facts |= {f"train/grad/{block}": norm for block, norm in self._norms.items()}
         facts |= _spreads(forecast, days_of(batch[0]), names, getattr(pl_module.loss, "levels", ()))
         pl_module.logger.log_metrics(facts | _terms(report, names), step)
-
-    def _due(self, step: int) -> bool:
-        return step == 1 or step % self.every_n_steps == 0
 
 
 def _spreads(

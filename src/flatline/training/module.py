@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import time
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -13,6 +14,8 @@ from torch import Tensor, nn
 from flatline.batch import DayBatch, Forecast, Labels, days_of
 from flatline.days import Days
 from flatline.errors import NoValidDayError
+from flatline.metrics.dispersion import find_flat
+from flatline.training.guard import LIFELESS
 from flatline.training.loader import ResumableLoader
 from flatline.training.optimizer import check_optimizer, make_optimizer
 from flatline.training.schedule import Schedule
@@ -38,9 +41,15 @@ class Loss(Protocol):
     """A loss on a forecast: `losses.MultiHorizonLoss`, or anything called alike."""
 
     def __call__(
-        self, forecast: Forecast, labels: Labels, days: Days, *, stock_id: Tensor
+        self,
+        forecast: Forecast,
+        labels: Labels,
+        days: Days,
+        *,
+        stock_id: Tensor,
+        **options: bool,
     ) -> Report:
-        """The loss of one batch."""
+        """The loss of one batch; one that has the option `measure_share` is asked now and then."""
         ...
 
 
@@ -79,6 +88,12 @@ class Trainee(pl.LightningModule):
         self.validation: Validation | None = None
         self._gathered = ValidationScores()
         self._clock = 0.0
+        call = loss.forward if isinstance(loss, nn.Module) else loss
+        self._shares = "measure_share" in inspect.signature(call).parameters
+
+    def log_due(self, step: int) -> bool:
+        """Whether the live log has a row after this step."""
+        return step == 1 or step % self.settings.log_every_n_steps == 0
 
     def horizon_names(self, columns: int) -> tuple[str, ...]:
         """`h1`, `h5`, ... where the loss knows its horizons, else `0`, `1`, ..."""
@@ -111,7 +126,12 @@ class Trainee(pl.LightningModule):
         del batch_idx
         inputs, labels = batch
         forecast = self.model(inputs)
-        self.report = self._judge(forecast, labels, inputs)
+        measured = self._shares and self.log_due(self.global_step + 1)
+        options = {"measure_share": True} if measured else {}
+        try:
+            self.report = self._judge(forecast, labels, inputs, **options)
+        except NoValidDayError as error:
+            raise self._named(error, forecast, inputs) from error
         self.forecast = Forecast(
             forecast.point.detach(),
             None if forecast.quantiles is None else forecast.quantiles.detach(),
@@ -120,12 +140,23 @@ class Trainee(pl.LightningModule):
         self.log("loss", total.detach(), prog_bar=True, logger=False)
         return total
 
-    def _judge(self, forecast: Forecast, labels: Labels, inputs: DayBatch) -> Report:
+    def _judge(
+        self, forecast: Forecast, labels: Labels, inputs: DayBatch, **options: bool
+    ) -> Report:
         quantiles = forecast.quantiles
         wide = Forecast(forecast.point.float(), None if quantiles is None else quantiles.float())
         # Ranks, sums over a day and roots of variances need the full precision.
         with torch.autocast(wide.point.device.type, enabled=False):
-            return self.loss(wide, labels, days_of(inputs), stock_id=inputs["stock_id"])
+            return self.loss(wide, labels, days_of(inputs), stock_id=inputs["stock_id"], **options)
+
+    def _named(
+        self, error: NoValidDayError, forecast: Forecast, inputs: DayBatch
+    ) -> NoValidDayError:
+        """The same error, with the kind of flat that the scores are, if they are."""
+        score = forecast.point.detach().float().cpu().numpy()
+        found = find_flat(score, inputs["group_day"].cpu().numpy())
+        flat = "".join(f" {finding.sentence}" for finding in found if finding.kind in LIFELESS)
+        return NoValidDayError(f"{error} This was step {self.global_step + 1}.{flat}")
 
     def on_validation_epoch_start(self) -> None:
         """Start a new validation."""

@@ -9,21 +9,22 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
+
+from flatline.section import Section
 
 __all__ = ["DiagnosticsSettings", "GuardSettings", "RunSettings", "TrainingSettings"]
 
 Positive = Annotated[int, Field(ge=1)]
-NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0)]
 
 
-class Frozen(BaseModel):
-    """A section of the settings: frozen, and without unknown keys."""
+def _as_text(value: object) -> object:
+    """32 is written without quotes in most files."""
+    return str(value) if isinstance(value, int) else value
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
-
-class GuardSettings(Frozen):
+class GuardSettings(Section):
     """How the degeneracy guard watches the scores during training.
 
     Args:
@@ -48,8 +49,26 @@ class GuardSettings(Frozen):
     heads: tuple[str, ...] = ("head",)
     ignore: tuple[str, ...] = ()
 
+    @model_validator(mode="after")
+    def _each_counts(self) -> Self:
+        self.refuse_idle(
+            "every_n_steps",
+            "patience",
+            "grace_steps",
+            "ignore",
+            unless=self.action != "off",
+            because="action is 'off'. Set another, or drop it",
+        )
+        self.refuse_idle(
+            "heads",
+            "max_reinits",
+            unless=self.action == "reinit",
+            because=f"action is {self.action!r}. Set it to 'reinit', or drop it",
+        )
+        return self
 
-class DiagnosticsSettings(Frozen):
+
+class DiagnosticsSettings(Section):
     """What is logged about the inside of the model while it trains.
 
     Args:
@@ -68,8 +87,22 @@ class DiagnosticsSettings(Frozen):
     graph_gradient_floor: NotNegative = 0.0
     gradient_every_n_steps: Positive = 25
 
+    @model_validator(mode="after")
+    def _each_counts(self) -> Self:
+        self.refuse_idle(
+            "every_n_steps",
+            unless=self.encoder or self.prediction_head,
+            because="no diagnostics are on. Set encoder or prediction_head, or drop it",
+        )
+        self.refuse_idle(
+            "gradient_every_n_steps",
+            unless=self.graph_gradient_floor > 0,
+            because="the gradient monitor is off. Set graph_gradient_floor, or drop it",
+        )
+        return self
 
-class RunSettings(Frozen):
+
+class RunSettings(Section):
     """Where a run leaves its files, and in how many processes it runs.
 
     Args:
@@ -85,7 +118,7 @@ class RunSettings(Frozen):
     export_predictions: bool = False
 
 
-class TrainingSettings(Frozen):
+class TrainingSettings(Section):
     """How a model is optimised.
 
     Args:
@@ -122,7 +155,7 @@ class TrainingSettings(Frozen):
         seed: Seed of python, numpy and torch.
     """
 
-    learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1e-3
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     weight_decay: NotNegative = 1e-2
     betas: tuple[float, float] = (0.9, 0.999)
     max_epochs: Positive = 20
@@ -136,7 +169,7 @@ class TrainingSettings(Frozen):
     plateau_factor: Annotated[float, Field(gt=0, lt=1)] = 0.5
     plateau_patience: Positive = 2
     clip_norm: NotNegative = 1.0
-    precision: Literal["32", "bf16-mixed"] = "32"
+    precision: Annotated[Literal["32", "bf16-mixed"], BeforeValidator(_as_text)] = "32"
     patience: Positive | None = None
     restore_best: bool = True
     min_defined_share: Annotated[float, Field(gt=0, le=1)] = 0.5
@@ -149,18 +182,21 @@ class TrainingSettings(Frozen):
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
 
     @model_validator(mode="after")
-    def _settings_have_an_effect(self) -> Self:
-        """Refuse a pair of settings of which one would change nothing."""
-        given = self.model_fields_set
-        if self.warmup_steps is not None and "warmup_epochs" in given:
-            raise ValueError(
-                f"warmup_steps is {self.warmup_steps} and warmup_epochs is {self.warmup_epochs}, "
-                "expected one of them: warmup_steps takes the other's place. Drop one."
-            )
-        plateau = given & {"plateau_factor", "plateau_patience"}
-        if plateau and self.schedule != "plateau":
-            raise ValueError(
-                f"{min(plateau)} is set and schedule is {self.schedule!r}, expected 'plateau': it "
-                "changes nothing otherwise. Set schedule to 'plateau', or drop it."
-            )
+    def _each_counts(self) -> Self:
+        self.refuse_idle(
+            "warmup_epochs",
+            unless=self.warmup_steps is None,
+            because="warmup_steps is set and takes its place. Drop one of them",
+        )
+        self.refuse_idle(
+            "plateau_factor",
+            "plateau_patience",
+            unless=self.schedule == "plateau",
+            because=f"schedule is {self.schedule!r}. Set it to 'plateau', or drop it",
+        )
+        self.refuse_idle(
+            "final_fraction",
+            unless=self.schedule != "constant",
+            because="schedule is 'constant'. Set another, or drop it",
+        )
         return self
