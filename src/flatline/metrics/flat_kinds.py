@@ -14,12 +14,14 @@ from flatline.errors import ShapeError
 from flatline.metrics.blocks import Bools, DayBlocks, Floats, as_columns
 from flatline.metrics.variance import rounding_floor, within_day
 
-__all__ = ["SCALE_FLOOR", "Flat", "FlatFinding", "Scores"]
+__all__ = ["SCALE_FLOOR", "SIGMAS", "Flat", "FlatFinding", "Scores"]
 
 # A calibrated forecast of correlation r has std(yhat) / std(y) = r. Over ten million rows (ten
 # years of four thousand stocks) the standard error of a correlation is 0.0003: a forecast that
 # claims less than 0.001 claims nothing that could be measured. Healthy ones claim 0.02 to 0.3.
 SCALE_FLOOR = 1e-3
+# Five standard errors: one false alarm in three million looks.
+SIGMAS = 5.0
 
 
 class Flat(StrEnum):
@@ -162,13 +164,38 @@ class Scores:
         if self.repeated is None:
             return self.floor
         between = _rms(self.within(self.repeated - self.columns)) / np.sqrt(2)
-        # Five standard errors of a standard deviation over these rows.
-        return np.asarray(np.maximum(self.floor, between * (1 + 5 / np.sqrt(2 * self.rows))))
+        # The standard error of a standard deviation over n rows is 1 / sqrt(2 n) of it.
+        return np.asarray(np.maximum(self.floor, between * (1 + SIGMAS / np.sqrt(2 * self.rows))))
+
+    @cached_property
+    def agreement(self) -> Floats | None:
+        """Correlation within the day of two evaluations of the same inputs. Shape (horizons,)."""
+        if self.repeated is None:
+            return None
+        again = self.within(self.repeated)
+        size = np.sqrt((again**2).sum(1) * (self.centred**2).sum(1))
+        return np.asarray((again * self.centred).sum(1) / np.where(size > 0, size, 1.0))
+
+    @cached_property
+    def noise_only(self) -> frozenset[int]:
+        """Columns whose two evaluations agree no better than chance."""
+        if self.agreement is None:
+            return frozenset()
+        return frozenset(np.flatnonzero(self.agreement <= SIGMAS / np.sqrt(self.rows)).tolist())
 
     @cached_property
     def dead(self) -> frozenset[int]:
         """Columns without any variation within the day."""
         return frozenset(np.flatnonzero(self.day_std <= self.floor).tolist())
+
+    @cached_property
+    def vanished(self) -> frozenset[int]:
+        """Columns whose variation within the day is nothing beside that of the labels."""
+        if self.label_std is None:
+            return frozenset()
+        # An unknown label spread is NaN, which is no finding.
+        small = self.day_std < SCALE_FLOOR * self.label_std
+        return frozenset(np.flatnonzero(small).tolist())
 
     @cached_property
     def labels(self) -> Floats | None:
@@ -188,6 +215,22 @@ class Scores:
         rows = known.sum(1)
         total = np.where(known, self.labels, 0.0).sum(1)
         return np.where(rows > 0, total / np.maximum(rows, 1), np.nan)
+
+    @cached_property
+    def label_mean_error(self) -> Floats | None:
+        """Standard error of the mean label, whole days being drawn. Shape (horizons,)."""
+        if self.labels is None:
+            return None
+        known = np.isfinite(self.labels)
+        days = self.blocks.count
+        names = np.stack([np.bincount(self.blocks.index[row], minlength=days) for row in known])
+        held = np.where(known, self.labels, 0.0)
+        sums = np.stack([self.blocks.total(row) for row in held])
+        rows = np.maximum(names.sum(1, keepdims=True), 1)
+        mean = sums.sum(1, keepdims=True) / rows
+        by_day = np.sqrt(((sums - names * mean) ** 2).sum(1)) / rows[:, 0]
+        by_row = np.sqrt(mean * (1 - mean) / rows)[:, 0]
+        return np.asarray(np.maximum(by_day, by_row))
 
     @cached_property
     def label_std(self) -> Floats | None:

@@ -8,15 +8,13 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from flatline.metrics.flat_kinds import SCALE_FLOOR, Flat, FlatFinding, Scores
+from flatline.metrics.flat_kinds import SCALE_FLOOR, SIGMAS, Flat, FlatFinding, Scores
 from flatline.metrics.variance import split_variance
 
 __all__ = ["constant_in_time", "identical_horizons", "input_independent", "spread"]
 
 # A mean probability this near the base rate is called the prior; only the name hangs on it.
 NEAR_BASE_RATE = 0.05
-# Five standard errors: one false alarm in three million looks.
-SIGMAS = 5.0
 
 
 def spread(s: Scores) -> Iterator[FlatFinding]:
@@ -33,9 +31,8 @@ def _spread_of(s: Scores, k: int) -> tuple[Flat, float, float, str, str] | None:
     mean = float(s.columns[k].mean())
     label_std = float("nan") if s.label_std is None else float(s.label_std[k])
     label_mean = float("nan") if s.label_mean is None else float(s.label_mean[k])
-    # Written so that an unknown label spread, which is NaN, is no finding.
-    vanished = day_std < SCALE_FLOOR * label_std
-    if s.probability and (std <= floor or vanished) and abs(mean - label_mean) <= NEAR_BASE_RATE:
+    vanished = k in s.vanished
+    if s.probability and (std <= floor or vanished) and _near_base_rate(s, k):
         return (
             Flat.CLASS_PRIOR,
             day_std,
@@ -64,8 +61,8 @@ def _spread_of(s: Scores, k: int) -> tuple[Flat, float, float, str, str] | None:
             floor,
             "std of score within the day",
             (
-                f"all stocks of a day get the same score: they vary by {day_std:.2g} within the day, "
-                f"no more than rounding ({floor:.2g}), and by {std:.2g} over all: only the market "
+                f"a day's stocks all get one score: they vary by {day_std:.2g} within the "
+                f"day, no more than rounding ({floor:.2g}), and by {std:.2g} over all: only the market "
                 "level moves"
             ),
         )
@@ -76,26 +73,32 @@ def _spread_of(s: Scores, k: int) -> tuple[Flat, float, float, str, str] | None:
             SCALE_FLOOR,
             "std(yhat)/std(y)",
             (
-                f"scores vary by {day_std:.2g} within the day, {day_std / label_std:.2g} of what the "
-                f"targets do: so small a forecast claims a correlation below {SCALE_FLOOR:g}"
+                f"scores vary by {day_std:.2g} within the day, {day_std / label_std:.2g} of what "
+                f"the targets do: so small a forecast claims a correlation below {SCALE_FLOOR:g}"
             ),
         )
     return None
+
+
+def _near_base_rate(s: Scores, k: int) -> bool:
+    if s.label_mean is None or s.label_mean_error is None:
+        return False
+    apart = abs(float(s.columns[k].mean() - s.label_mean[k]))
+    return apart <= max(NEAR_BASE_RATE, SIGMAS * float(s.label_mean_error[k]))
 
 
 def constant_in_time(s: Scores, stock: ArrayLike) -> Iterator[FlatFinding]:
     """Every stock keeps its place in the cross-section from day to day."""
     if not s.cross_section or s.blocks.count < 2:
         return
-    stocks = np.unique(stock).size
+    free = s.rows - s.blocks.count - np.unique(stock).size + 1
     # Where stocks hardly recur, day and stock levels explain anything.
-    if s.rows - s.blocks.count - stocks < 0.1 * s.rows:
+    if free < 0.1 * s.rows:
         return
-    # The order of ids within a block does not matter: rows are given to both alike.
     split = split_variance(s.columns.T, s.blocks.index, stock)
     for k, horizon in enumerate(s.horizons):
-        moving, bound = float(np.sqrt(split.rest[k])), float(s.noise[k])
-        if k not in s.dead and moving <= bound:
+        moving, bound = float(np.sqrt(split.rest[k] * s.rows / free)), float(s.noise[k])
+        if k not in s.dead | s.noise_only and moving <= bound:
             yield FlatFinding(
                 Flat.CONSTANT_IN_TIME,
                 horizon,
@@ -110,14 +113,14 @@ def constant_in_time(s: Scores, stock: ArrayLike) -> Iterator[FlatFinding]:
 
 def input_independent(s: Scores) -> Iterator[FlatFinding]:
     """Scores vary, but with noise or with the row alone, not with the inputs."""
-    agreement = _agreement(s)
+    agreement = s.agreement
     moved = None
     if s.shuffled is not None:
         moved = np.sqrt((s.within(s.shuffled - s.columns) ** 2).mean(1))
     for k, horizon in enumerate(s.horizons):
         if k in s.dead:
             continue
-        if agreement is not None and agreement[k] <= SIGMAS / np.sqrt(s.rows):
+        if agreement is not None and k in s.noise_only:
             bound = SIGMAS / np.sqrt(s.rows)
             yield FlatFinding(
                 Flat.INPUT_INDEPENDENT,
@@ -144,19 +147,10 @@ def input_independent(s: Scores) -> Iterator[FlatFinding]:
             )
 
 
-def _agreement(s: Scores) -> np.ndarray | None:
-    """Correlation within the day of two evaluations of the same inputs. Shape (horizons,)."""
-    if s.repeated is None:
-        return None
-    again = s.within(s.repeated)
-    size = np.sqrt((again**2).sum(1) * (s.centred**2).sum(1))
-    return np.asarray((again * s.centred).sum(1) / np.where(size > 0, size, 1.0))
-
-
 def identical_horizons(s: Scores) -> Iterator[FlatFinding]:
     """Two horizons have the same scores, up to a constant."""
     for i, j in combinations(range(len(s.columns)), 2):
-        if i in s.dead or j in s.dead:
+        if (s.dead | s.noise_only) & {i, j}:
             continue
         apart = float((s.columns[i] - s.columns[j]).std())
         bound = float(np.sqrt(2) * max(s.noise[i], s.noise[j]))

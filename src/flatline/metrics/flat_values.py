@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+from scipy.special import ndtri
 
 from flatline.metrics.blocks import Floats
 from flatline.metrics.flat_kinds import SCALE_FLOOR, Flat, FlatFinding, Scores
@@ -20,7 +21,11 @@ ENOUGH_NAMES = 8
 AT_THE_ENDS = 0.5
 # A head that sorts its quantiles never crosses; heads trained apart do on odd rows.
 CROSSING = 0.01
+# Probabilities pressed against one half show as such only in numbers.
+FEWEST_PROBABILITIES = 40
 SIGMOID_OF_ONE = 1 / (1 + np.exp(-1.0))
+# Calibrated probabilities of a class of base rate 0.3, put through a sigmoid, average this.
+SIGMOID_OF_RARE = 1 / (1 + np.exp(-0.3))
 
 
 def not_finite(columns: Floats, horizons: list[int]) -> Iterator[FlatFinding]:
@@ -105,32 +110,46 @@ def _of_sorted(x: Floats, names: np.ndarray, floor: float) -> tuple[Floats, Floa
 
 def second_sigmoid(s: Scores) -> Iterator[FlatFinding]:
     """All probabilities lie where a sigmoid of a probability must: in [0.5, 0.731]."""
-    if not s.probability or s.rows < 2 * ENOUGH_NAMES:
+    if not s.probability or s.rows < FEWEST_PROBABILITIES:
         return
     for k, horizon in enumerate(s.horizons):
         p = s.columns[k]
         low, high = float(p.min()), float(p.max())
-        if k in s.dead or low < 0.5 - s.floor[k] or high > SIGMOID_OF_ONE + s.floor[k]:
+        outside = low < 0.5 - s.floor[k] or high > SIGMOID_OF_ONE + s.floor[k]
+        if k in s.dead or k in s.vanished or outside:
             continue
-        if s.label_mean is not None and _explained_by(float(s.label_mean[k]), float(p.mean()), s):
-            continue
-        yield FlatFinding(
-            Flat.SECOND_SIGMOID,
-            horizon,
-            low,
-            0.5,
-            "lowest probability",
-            f"all probabilities lie between {low:.3f} and {high:.3f}, inside [0.5, 0.731], where "
-            "the sigmoid of a probability lies: a sigmoid is applied twice",
-        )
+        if _piled_up(p) or _above_the_base_rate(s, k):
+            yield FlatFinding(
+                Flat.SECOND_SIGMOID,
+                horizon,
+                low,
+                0.5,
+                "lowest probability",
+                f"all probabilities lie between {low:.3f} and {high:.3f}, inside [0.5, 0.731], "
+                "where the sigmoid of a probability lies: a sigmoid is applied twice",
+            )
 
 
-def _explained_by(base: float, mean: float, s: Scores) -> bool:
-    """Whether a common class accounts for probabilities that are all above one half."""
-    # Half the healthy probabilities of a class no more common than one half lie below it.
-    if base <= 0.5 + 1 / np.sqrt(s.rows):
+def _piled_up(p: Floats) -> bool:
+    """Whether none lies below one half though, by their spread, many should.
+
+    A model trained through two sigmoids presses its probabilities against the wall at
+    one half. Of n bell-shaped ones that near to it, none below has a chance of e**-14.
+    """
+    near = -float(ndtri(14 / p.size))
+    return bool(p.mean() - 0.5 < near * p.std())
+
+
+def _above_the_base_rate(s: Scores, k: int) -> bool:
+    """Whether their mean is that of a second sigmoid and not that of the class."""
+    mean = float(s.columns[k].mean())
+    if mean < SIGMOID_OF_RARE:
         return False
-    return bool(abs(mean - base) < abs(mean - 1 / (1 + np.exp(-base))))
+    if s.label_mean is None or s.label_mean_error is None:
+        return True
+    base = float(s.label_mean[k])
+    nearer = abs(mean - 1 / (1 + np.exp(-base))) < abs(mean - base)
+    return nearer and mean - base > 4 * float(s.label_mean_error[k])
 
 
 def quantiles_alive(s: Scores, quantiles: Floats) -> Iterator[FlatFinding]:

@@ -74,7 +74,7 @@ def _runs(tied: Bools) -> tuple[Floats, Floats]:
     return first, np.minimum.accumulate(ends, axis=1)[:, ::-1]
 
 
-def tile_weight(ranked: Ranked, names: Ints, tiles: int) -> tuple[Floats, Floats]:
+def tile_weight(ranked: Ranked, names: Ints, tiles: float | Floats) -> tuple[Floats, Floats]:
     """How much of each stock lies in its day's top tile, and in the bottom one.
 
     A tile is `names / tiles` wide. A stock on its border counts in part, and stocks
