@@ -84,7 +84,7 @@ def judge_rows(rows: pl.DataFrame, rules: PriceRules) -> Judged:
     ]
     code = pl.col("code").cast(pl.String)
     good = good.select("date", code, *MONEY, "volume", "adj_close")
-    held = held.with_columns(code, pl.col("reason").cast(pl.String)).sort("code", "date")
+    held = held.with_columns(code, pl.col("reason").cast(pl.String)).sort("code", "date", "reason")
     return Judged(good, held, [finding for finding in findings if finding.rows])
 
 
