@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional
 
 __all__ = ["GatedResidual", "GatedSkip"]
 
@@ -30,7 +30,7 @@ class GatedSkip(nn.Module):
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
         """The gated sum. Shapes (..., width) each, to (..., width)."""
-        out: Tensor = self.norm(skip + F.glu(self.gate(x), -1))
+        out: Tensor = self.norm(skip + functional.glu(self.gate(x), -1))
         return out
 
 
@@ -83,6 +83,6 @@ class GatedResidual(nn.Module):
         inner = self.inner(x)
         if self.context is not None and context is not None:
             inner = inner + self.context(context)
-        inner = self.dropout(F.elu(inner))
-        out: Tensor = self.norm(self.skip(x) + F.glu(self.gate(inner), -1))
+        inner = self.dropout(functional.elu(inner))
+        out: Tensor = self.norm(self.skip(x) + functional.glu(self.gate(inner), -1))
         return out

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional
 from torch_geometric.nn import GATv2Conv
 
 from flatline.errors import ShapeError
@@ -75,7 +75,9 @@ class GraphAttention(nn.Module):
         if edge_index is None:
             edge_index = torch.empty(2, 0, dtype=torch.int64, device=state.device)
             edge_attr = state.new_empty(0, self.edge_attributes)
-        return F.elu(self.conv(state, edge_index, edge_attr if self.edge_attributes else None))
+        return functional.elu(
+            self.conv(state, edge_index, edge_attr if self.edge_attributes else None)
+        )
 
 
 class GatedFusion(nn.Module):

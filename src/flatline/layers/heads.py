@@ -7,8 +7,8 @@ from statistics import NormalDist
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional
 
 from flatline.errors import ShapeError
 from flatline.layers.gating import GatedResidual
@@ -88,8 +88,8 @@ class HorizonHead(nn.Module):
         point, below, middle, above = out.split(
             [1, self.middle, min(1, out.shape[-1] - 1), max(0, out.shape[-1] - 2 - self.middle)], -1
         )
-        up = middle + F.softplus(above).cumsum(-1)
-        down = middle - F.softplus(below.flip(-1)).cumsum(-1)
+        up = middle + functional.softplus(above).cumsum(-1)
+        down = middle - functional.softplus(below.flip(-1)).cumsum(-1)
         return point.squeeze(-1), torch.cat([down.flip(-1), middle, up], -1)
 
 

@@ -100,9 +100,10 @@ class SliceNorm(nn.Module):
         """Shape (rows, lookback, features), to the rest, the same, and (rows, width)."""
         rows, lookback, features = x.shape
         sliced = x.reshape(rows, self.slices, lookback // self.slices, features)
-        variance, mean = torch.var_mean(sliced, dim=2, correction=0, keepdim=True)
-        spread = (variance + EPSILON).sqrt()
-        rest = ((sliced - mean) / spread).reshape(x.shape)
+        mean = sliced.mean(2, keepdim=True)
+        centred = sliced - mean
+        spread = (centred.square().mean(2, keepdim=True) + EPSILON).sqrt()
+        rest = (centred / spread).reshape(x.shape)
         return rest, torch.cat([mean.flatten(1), spread.flatten(1)], 1)
 
 

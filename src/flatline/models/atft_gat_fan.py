@@ -76,9 +76,9 @@ class TemporalEncoder(nn.Module):
     """A stock's window of features to its state.
 
     What adaptive normalisation takes out of the windows (levels, spreads, the
-    strongest waves) goes around the encoder through a gated network of its own and
-    joins the state, so that heads and neighbours see it: returns are ranked
-    across stocks, and levels are what stocks differ in.
+    strongest waves) goes around the LSTM and the attention through a gated network
+    of its own and joins the state, so that heads and neighbours see it: returns are
+    ranked across stocks, and levels are what stocks differ in.
 
     Args:
         settings: See `AtftGatFanSettings`.
@@ -105,7 +105,7 @@ class TemporalEncoder(nn.Module):
                 top_k=settings.fan_top_k,
                 slices=settings.san_slices,
             )
-            self.taken_out = gated(self.norm.width, context=context)
+            self.taken_out = gated(self.norm.width + sizes.features, context=context)
         self.static: GatedResidual | None = None
         if sizes.static:
             self.static = gated(sizes.static)
@@ -150,7 +150,12 @@ class TemporalEncoder(nn.Module):
         found = self.attention(enriched.transpose(0, 1)).squeeze(1)
         newest = self.attention_skip(found, enriched[-1])
         state: Tensor = self.output_skip(self.feed_forward(newest), local[-1])
-        return state if taken is None else state + self.taken_out(taken, context)
+        if taken is None:
+            return state
+        # The newest step as it came goes along: of what depends on it in a bent way,
+        # neither its rest nor what was taken out of it can tell.
+        levels = torch.cat([taken, features[:, -1].to(taken.dtype)], 1)
+        return state + self.taken_out(levels, context)
 
     def _local(self, chosen: Tensor, context: Tensor | None) -> Tensor:
         """Each step in the light of the steps before it. Shape (lookback, rows, hidden)."""
