@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from bars import assert_same_bits, prices_of, random_bars, random_index, random_sectors
 from flatline.data import features as features_module
+from flatline.data.feature_rows import Feature
 from flatline.data.feature_windows import lag, spread, window
 from flatline.data.features import ALL_FEATURES, FEATURES, build_features, describe_features
 from flatline.errors import DataError, SettingsError
@@ -101,6 +102,20 @@ def test_truncating_the_future_changes_no_bit_of_the_past(last_day):
 
     part = prices_of(until(frame), sectors=until(sectors, "as_of"), index=until(index))
     assert_same_bits(build_features(part, features=ALL), until(whole))
+
+
+def test_a_feature_that_sees_the_future_is_caught(monkeypatch):
+    """The comparison of bits can fail: a mean over all rows shows in the past."""
+    centred = Feature("gap", 1, "leaks", lambda r: r.close / r.close.mean())
+    monkeypatch.setitem(ALL_FEATURES, "gap", centred)
+    frame = random_bars(seed=8)
+    past = frame.filter(pl.col("date") < pl.date(2024, 4, 1))
+    whole = build_features(prices_of(frame), features=["gap"])
+    with pytest.raises(AssertionError, match="gap"):
+        assert_same_bits(
+            build_features(prices_of(past), features=["gap"]),
+            whole.filter(pl.col("date") < pl.date(2024, 4, 1)),
+        )
 
 
 def test_another_stock_changes_no_bit_of_a_stocks_own_features():
