@@ -29,7 +29,8 @@ ALLOWED = {
     "artifacts": LOW,
     # The shell names of the settings, a table without torch.
     "aliases": {"errors"},
-    "settings": {"errors", "section", "aliases", "data", "models", "losses", "training"},
+    "settings_sources": {"errors", "section", "aliases"},
+    "settings": {"errors", "section", "settings_sources", "data", "models", "losses", "training"},
     "evaluation": STACK | {"settings"},
     "subjects": STACK | {"settings", "evaluation", "harness"},
     "cli": STACK | {"settings", "evaluation", "harness", "subjects"},

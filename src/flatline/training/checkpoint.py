@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import pickle
-import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import torch
 from lightning.pytorch.plugins.io import CheckpointIO
@@ -17,26 +15,9 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from flatline.errors import ArtifactError
+from flatline.files import replacing
 
-__all__ = ["SafeCheckpointIO", "load_weights", "save_weights", "write_atomically"]
-
-
-def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
-    """Let *write* fill a file that takes its name only when it is whole and on disk.
-
-    A process killed at any moment leaves the old file or the new one.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+__all__ = ["SafeCheckpointIO", "load_weights", "save_weights"]
 
 
 class SafeCheckpointIO(CheckpointIO):
@@ -54,7 +35,8 @@ class SafeCheckpointIO(CheckpointIO):
             ArtifactError: The checkpoint holds an object that is neither a tensor nor plain.
         """
         del storage_options
-        write_atomically(Path(path), lambda file: torch.save(checkpoint, file))
+        with replacing(Path(path)) as partial:
+            torch.save(checkpoint, partial)
         if not self._proven:
             # Better to learn at the first checkpoint than at the first resume
             # that a callback keeps something unreadable in its state.
@@ -102,7 +84,8 @@ def save_weights(model: nn.Module, path: Path, *, about: Mapping[str, Any]) -> N
         name: t.detach().cpu().contiguous().clone() for name, t in model.state_dict().items()
     }
     data = save(tensors, metadata={"about": json.dumps(about)})
-    write_atomically(path, lambda file: file.write(data))
+    with replacing(path) as partial:
+        partial.write_bytes(data)
 
 
 def load_weights(model: nn.Module, path: Path) -> None:

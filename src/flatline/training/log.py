@@ -11,7 +11,7 @@ from typing import Any
 
 from lightning.pytorch.loggers import Logger
 
-from flatline.training.checkpoint import write_atomically
+from flatline.files import replacing
 
 __all__ = ["RunLog"]
 
@@ -101,4 +101,5 @@ class RunLog(Logger):
         writer = csv.DictWriter(text, self._columns, restval="")
         writer.writeheader()
         writer.writerows(self._rows)
-        write_atomically(self.path, lambda file: file.write(text.getvalue().encode()))
+        with replacing(self.path) as partial:
+            partial.write_text(text.getvalue(), newline="")

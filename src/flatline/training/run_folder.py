@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from flatline.errors import ArtifactError, SettingsError
-from flatline.training.checkpoint import SafeCheckpointIO, write_atomically
+from flatline.files import write_text
+from flatline.training.checkpoint import SafeCheckpointIO
 
 __all__ = ["RunFolder"]
 
@@ -79,6 +80,9 @@ class RunFolder:
         folder = cls(path, resumable=resume and cls._last(path).exists())
         if record.exists():
             folder._check_same(training)
+            # What a killed process was writing.
+            for partial in (path / "checkpoints").glob(".*"):
+                partial.unlink()
         else:
             folder._create(training, effective)
         return folder
@@ -188,5 +192,4 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _write(path: Path, facts: Mapping[str, Any]) -> None:
-    text = json.dumps(facts, indent=2, default=str) + "\n"
-    write_atomically(path, lambda file: file.write(text.encode()))
+    write_text(path, json.dumps(facts, indent=2, default=str) + "\n")
