@@ -33,7 +33,7 @@ def one_day_mean(market, day, stock, ahead):
     s, c = market.signals, market.channels
     source, target = market.true_edges
     peers = [j for j in source[target == stock] if c.listed[day, j]]
-    mean = s.newest * 0.8 ** (ahead - 1) * float(c.newest[day, stock])
+    mean = s.newest * 0.75 ** (ahead - 1) * float(c.newest[day, stock])
     if ahead <= 7 and day + ahead - 7 >= 0:
         mean += s.pattern * float(c.gap[day + ahead - 7, stock])
     if peers:

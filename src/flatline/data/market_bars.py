@@ -18,7 +18,7 @@ __all__ = ["Bars"]
 # channel that each carries.
 VOLUME, GAP, PLACE, WIDTH = 0.5, 0.4 * SCALE, 0.3, 0.35
 # The usual range beside SCALE. Wide, so that open and close seldom push it further out.
-RANGE = 5.0
+RANGE = 5.5
 
 
 @dataclass(frozen=True, slots=True, eq=False)

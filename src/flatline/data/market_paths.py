@@ -26,7 +26,7 @@ SEGMENTS = ("growth", "prime", "standard")
 SEGMENT_SHARES = (0.2, 0.5, 0.3)
 # Variance shares of the noise. The cluster's is large so that 60 days of returns tell who
 # belongs to it.
-MARKET, SECTOR, CLUSTER, OWN = 0.20, 0.05, 0.47, 0.28
+MARKET, SECTOR, CLUSTER, OWN = 0.18, 0.05, 0.53, 0.24
 TAIL_FREEDOM, TAIL_CAP = 5.0, 10.0
 PHI_CLIMATE, CLIMATE, OWN_VOLATILITY = 0.97, 0.2, 0.25
 

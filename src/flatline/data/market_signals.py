@@ -39,14 +39,14 @@ __all__ = ["Channels", "Signals"]
 SCALE = 0.012
 LAG = 7
 PEERS = 8
-PHI_NEWEST, PHI_GRAPH, PHI_STATIC = 0.8, 0.9, 0.9
+PHI_NEWEST, PHI_GRAPH, PHI_STATIC = 0.75, 0.9, 0.9
 
 Dense = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
 class Signals:
-    """Strength of each planted signal: a little below the IC it gives one day on.
+    """Strength of each planted signal: about the IC it gives one day on.
 
     Args:
         newest: Read from the newest day's volume.
@@ -64,7 +64,7 @@ class Signals:
         True
     """
 
-    newest: float = 0.08
+    newest: float = 0.085
     pattern: float = 0.07
     graph: float = 0.08
     static: float = 0.08
