@@ -99,10 +99,12 @@ def rank_ic_loss(
         tensor([[0.]])
     """
     days.check_rows(score=score, target=target, mask=mask)
-    c = cross_section(score, days.rank(target, mask), mask, days)
+    # A rank would hide a target that is not finite.
+    ranks = days.rank(target, mask) + 0 * target
+    c = cross_section(score, ranks, mask, days)
     flat = c.is_flat(c.centre(c.score), c.score)
-    ranks, order = _soft_ranks(c, flat, softness)
-    by_score = CrossSection(ranks, c.target.gather(-1, order), c.known.gather(-1, order), c.names)
+    soft, order = _soft_ranks(c, flat, softness)
+    by_score = CrossSection(soft, c.target.gather(-1, order), c.known.gather(-1, order), c.names)
     loss = _one_minus_correlation(by_score, min_names)
     return c.result(c.show_nan(loss.value), loss.valid & ~flat)
 

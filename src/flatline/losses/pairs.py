@@ -93,18 +93,18 @@ def pair_mean(
     """
     names, width = c.names, c.score.shape[-1]
     place = torch.arange(width, device=c.score.device)
-    total, mass = torch.zeros_like(names), torch.zeros_like(names)
+    # Not a bare 0: a batch of one-stock days has no pair, and still wants a gradient.
+    total, mass = (0 * c.score).sum(-1), torch.zeros_like(names)
     # The last rung of a day reaches to its longest distance.
     ladder = strides(width, ratio)
     for stride, longer in itertools.zip_longest(ladder, ladder[1:]):
-        share = _pairs_stood_for(names, stride, longer)[..., None]
+        share = _pairs_stood_for(names, stride, longer)
         low, high = slice(None, -stride.distance), slice(stride.distance, None)
         counts = (c.target[..., high] != c.target[..., low]) & (place[high] < names[..., None])
-        weight = torch.where(counts, share, 0.0)
-        if weigh is not None:
-            weight = weight * weigh(low, high)
-        total = total + (weight * cost(c.score[..., high] - c.score[..., low])).sum(-1)
-        mass = mass + weight.sum(-1)
+        costs = cost(c.score[..., high] - c.score[..., low])
+        weight = counts if weigh is None else counts * weigh(low, high)
+        total = total + share * (weight * costs).sum(-1)
+        mass = mass + share * weight.sum(-1)
     valid = mass != 0
     return c.result(c.show_nan(total / torch.where(valid, mass, 1.0)), valid)
 

@@ -1,0 +1,46 @@
+"""One way to call every loss term on a batch of scored days."""
+
+import torch
+from strategies import ScoredDays
+
+from flatline.losses.blend import TERMS
+from flatline.losses.laws import LAWS, OPTIONS
+from flatline.losses.per_day import PerDay
+
+LEVELS = (0.1, 0.5, 0.8)
+NAMES = sorted(LAWS)
+
+
+def named(**facts):
+    """Terms whose laws state these facts."""
+    return [n for n in NAMES if all(getattr(LAWS[n], key) == fact for key, fact in facts.items())]
+
+
+def score_of(name: str, batch: ScoredDays) -> torch.Tensor:
+    """What the term reads: the scores, or quantiles around them."""
+    if LAWS[name].reads == "point":
+        return batch.score
+    return batch.score[..., None] + torch.tensor([-0.5, 0.0, 0.3], dtype=batch.score.dtype)
+
+
+def options_of(name: str) -> dict[str, object]:
+    """Options that let a day of two stocks count, so that small batches say something."""
+    options = {"min_names": 2} if name in OPTIONS["min_names"].terms else {}
+    return options | ({"levels": LEVELS} if LAWS[name].reads == "quantiles" else {})
+
+
+def per_day(
+    name: str, batch: ScoredDays, score: torch.Tensor | None = None, **options: object
+) -> PerDay:
+    """The term on the batch, with other scores if given."""
+    more = {need: getattr(batch, need) for need in LAWS[name].needs}
+    score = score_of(name, batch) if score is None else score
+    options = options_of(name) | options
+    return TERMS[name](score, batch.target, batch.mask, batch.days, **options, **more)
+
+
+def gradient(name: str, batch: ScoredDays, score: torch.Tensor | None = None) -> torch.Tensor:
+    """Gradient of the sum of all values at the scores; 0 where there is none."""
+    leaf = (score_of(name, batch) if score is None else score).detach().clone().requires_grad_()
+    total = per_day(name, batch, leaf).value.sum()
+    return torch.autograd.grad(total, leaf)[0]
