@@ -92,6 +92,9 @@ class DayBatches:
         SettingsError: A number is out of range, or no day is left.
     """
 
+    # Lightning asks for it wherever it finds a sampler.
+    batch_sampler: None = None
+
     def __init__(
         self,
         panel: Panel,

@@ -8,7 +8,6 @@ no spread to measure anybody by.
 from __future__ import annotations
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 __all__ = ["FLAT", "day_moments", "day_rank", "day_zscore"]
@@ -79,12 +78,28 @@ def day_rank(x: NDArray[np.floating]) -> NDArray[np.float64]:
         array([-0.5 ,  0.75,  0.25, -0.5 ])
     """
     known = np.isfinite(x)
-    # Unknown values sort behind every known one and so leave its rank alone.
-    wide = torch.from_numpy(np.where(known, x, np.inf)).transpose(1, 2).contiguous()
-    ordered = wide.sort(dim=-1).values
-    below = torch.searchsorted(ordered, wide, right=False)
-    upto = torch.searchsorted(ordered, wide, right=True)
-    twice_rank = (below + upto + 1).transpose(1, 2).numpy()
+    # Unknown values sort behind every known one and so leave its rank alone;
+    # infinity, because a NaN would take the sort off its fast path.
+    filled = np.where(known, x, np.inf).swapaxes(1, 2)
+    twice_rank = _twice_average_rank(np.ascontiguousarray(filled)).swapaxes(1, 2)
     count, _, spread = day_moments(x)
-    divisor = np.where((count > 1) & (spread > 0.0), count, np.nan)[:, None]
-    return np.where(known, (twice_rank - count[:, None] - 1) / divisor, np.nan)
+    divisor = np.where((count > 1) & (spread > 0.0), count, np.nan)
+    return np.where(known, (twice_rank - count[:, None] - 1) / divisor[:, None], np.nan)
+
+
+def _twice_average_rank(x: NDArray[np.floating]) -> NDArray[np.int32]:
+    """Twice the rank along the last axis, from 1 on, equal values sharing their average."""
+    order = np.argsort(x, axis=-1)
+    ordered = np.take_along_axis(x, order, axis=-1)
+    place = np.arange(x.shape[-1], dtype=np.int32)
+    differs = ordered[..., 1:] != ordered[..., :-1]
+    # First and last place of the run of equal values that each place lies in.
+    first = np.zeros(x.shape, dtype=np.int32)
+    first[..., 1:] = np.where(differs, place[1:], 0)
+    first = np.maximum.accumulate(first, axis=-1)
+    last = np.full(x.shape, x.shape[-1] - 1, dtype=np.int32)
+    last[..., :-1] = np.where(differs, place[:-1], x.shape[-1] - 1)
+    last = np.minimum.accumulate(last[..., ::-1], axis=-1)[..., ::-1]
+    ranks = np.empty(x.shape, dtype=np.int32)
+    np.put_along_axis(ranks, order, first + last + 2, axis=-1)
+    return ranks
