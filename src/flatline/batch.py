@@ -116,6 +116,10 @@ def _check_edges(batch: DayBatch, rows: int) -> None:
             f"edge_index has shape {tuple(edges.shape)}, expected (2, edges). "
             "Give one row of sources and one of targets."
         )
+    if edges.dtype != torch.int64:
+        raise ShapeError(
+            f"edge_index has type {edges.dtype}, expected torch.int64. Call edge_index.long()."
+        )
     if edges.numel() and (int(edges.min()) < 0 or int(edges.max()) >= rows):
         raise ShapeError(
             f"edge_index reaches from {int(edges.min())} to {int(edges.max())}, expected 0 to "
