@@ -116,10 +116,6 @@ class InputSizes(NamedTuple):
                     "expected both or none. Add edge_index."
                 )
             return
-        if edges.dtype != torch.int64:
-            raise ShapeError(
-                f"edge_index has type {edges.dtype}, expected torch.int64. Call edge_index.long()."
-            )
         given = (edges.shape[1], 0) if attributes is None else tuple(attributes.shape)
         expected = (edges.shape[1], self.edge_attributes)
         if given != expected:
