@@ -1,1 +1,1 @@
-"""The evaluation room."""
+"""From settings to a trained and judged run: assemble, train, predict, compare."""

@@ -14,7 +14,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from flatline.data.panel import Panel
-from flatline.data.targets import rank_within_day
+from flatline.data.within_day import day_rank
 from flatline.errors import DataError, SettingsError
 from flatline.evaluation.predict import to_frame
 
@@ -55,7 +55,10 @@ def _boosted_trees(seed: int) -> Learner:
     )
 
 
-LEARNERS: Mapping[str, Callable[[int], Learner]] = {"ridge": _ridge, "boosted trees": _boosted_trees}
+LEARNERS: Mapping[str, Callable[[int], Learner]] = {
+    "ridge": _ridge,
+    "boosted trees": _boosted_trees,
+}
 
 
 def learn_and_predict(
@@ -90,7 +93,8 @@ def learn_and_predict(
         kept = np.random.default_rng(seed).choice(len(day), MOST_ROWS, replace=False)
         day, stock = day[np.sort(kept)], stock[np.sort(kept)]
     x = np.nan_to_num(panel.features[day, stock])
-    ranks = rank_within_day(panel.target[train], panel.present[train])
+    # Ranks first, so that a drawn row keeps its place among all stocks of its day.
+    ranks = day_rank(np.where(panel.present[train, :, None], panel.target[train], np.nan))
     y = ranks[np.searchsorted(train, day), stock]
     test_rows = np.argwhere(panel.present[test])
     test_day, test_stock = test[test_rows[:, 0]], test_rows[:, 1]
@@ -109,8 +113,8 @@ def learn_and_predict(
             ) from error
         learner.fit(x[known], target[known])
         columns.append(learner.predict(test_x))
-    score = np.stack(columns, 1).astype(np.float32)
-    return to_frame(panel, test_day, test_stock, score)
+    target = panel.target[test_day, test_stock]
+    return to_frame(panel, test_day, test_stock, score=np.stack(columns, 1), target=target)
 
 
 def low_volatility(panel: Panel, test: NDArray[np.int64], *, window: int = 60) -> pl.DataFrame:
@@ -128,8 +132,9 @@ def low_volatility(panel: Panel, test: NDArray[np.int64], *, window: int = 60) -
     score = -np.where(n >= window // 3, volatility, np.nan)[test - first]
     usable = panel.present[test] & np.isfinite(score)
     rows = np.argwhere(usable)
-    wide = np.repeat(score[usable][:, None], len(panel.horizons), 1).astype(np.float32)
-    return to_frame(panel, test[rows[:, 0]], rows[:, 1], wide)
+    wide = np.repeat(score[usable][:, None], len(panel.horizons), 1)
+    day, stock = test[rows[:, 0]], rows[:, 1]
+    return to_frame(panel, day, stock, score=wide, target=panel.target[day, stock])
 
 
 def _trailing(x: NDArray[np.float64], window: int) -> NDArray[np.float64]:

@@ -37,9 +37,9 @@ def predict(
 
     Returns:
         A row per date, stock and horizon: date, code, horizon (trading days),
-        score (in units of the training target), target (raw return as a
-        fraction, null where not known) and one column per level, such as
-        q0.05.
+        score and target (both in units of the batches' labels, null where not
+        known), return (from close(t+1) to close(t+1+h) as a fraction) and one
+        column per level, such as q0.05.
 
     Raises:
         DataError: There is no batch.
@@ -47,13 +47,14 @@ def predict(
     device = next(model.parameters()).device
     training = model.training
     model.eval()
-    days, stocks, scores, quantiles = [], [], [], []
-    for done, (inputs, _) in enumerate(batches, start=1):
+    days, stocks, scores, targets, quantiles = [], [], [], [], []
+    for done, (inputs, labels) in enumerate(batches, start=1):
         on_device: DayBatch = {k: v.to(device) for k, v in inputs.items()}  # type: ignore[attr-defined, assignment]
         forecast: Forecast = model(on_device)
         days.append(inputs["group_day"].numpy())
         stocks.append(inputs["stock_id"].numpy())
         scores.append(forecast.point.float().cpu().numpy())
+        targets.append(torch.where(labels.known, labels.value, torch.nan).numpy())
         if forecast.quantiles is not None and levels:
             quantiles.append(forecast.quantiles.float().cpu().numpy())
         on_batch(done)
@@ -68,7 +69,12 @@ def predict(
         )
     )
     return to_frame(
-        panel, np.concatenate(days), np.concatenate(stocks), np.concatenate(scores), **extra
+        panel,
+        np.concatenate(days),
+        np.concatenate(stocks),
+        score=np.concatenate(scores),
+        target=np.concatenate(targets),
+        **extra,
     )
 
 
@@ -76,17 +82,19 @@ def to_frame(
     panel: Panel,
     day: NDArray[np.int64],
     stock: NDArray[np.int64],
-    score: NDArray[np.float32],
-    **columns: NDArray[np.float32],
+    **columns: NDArray[np.floating],
 ) -> pl.DataFrame:
-    """Scores laid out as rows of date, code and horizon, beside the raw targets.
+    """Numbers of every horizon laid out as rows of date, code and horizon.
 
     Args:
-        panel: Dates, codes and targets.
+        panel: Dates, codes, horizons and returns.
         day: Position in the panel's dates. Shape (rows,).
         stock: Position in the panel's codes. Shape (rows,).
-        score: Shape (rows, horizons).
-        **columns: More numbers of the same shape, by column name.
+        **columns: By name, such as score. Shape (rows, horizons) each.
+
+    Returns:
+        The columns, and the raw `return`; what is not known is null, except a
+        score that is not finite, which stays visible.
     """
     horizons = len(panel.horizons)
     frame = pl.DataFrame(
@@ -94,10 +102,10 @@ def to_frame(
             "date": np.repeat(panel.dates[day], horizons),
             "code": np.repeat(panel.codes[stock].astype(object), horizons),
             "horizon": np.tile(np.asarray(panel.horizons, dtype=np.int32), len(day)),
-            "score": score.reshape(-1),
-            "target": panel.target[day, stock].reshape(-1),
             **{name: values.reshape(-1) for name, values in columns.items()},
+            "return": panel.target[day, stock].reshape(-1),
         },
         schema_overrides={"code": pl.String, "date": pl.Date},
     )
-    return frame.with_columns(pl.col("target").fill_nan(None))
+    labels = [name for name in ("target", "return") if name in frame.columns]
+    return frame.with_columns(pl.col(labels).fill_nan(None))

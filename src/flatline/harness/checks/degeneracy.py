@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flatline.harness.verdicts import Culprit, Stage, Status, Verdict
-from flatline.metrics.dispersion import find_flat
+from flatline.metrics.dispersion import find_flat, rounding_floor
 
 __all__ = ["scale_in_range", "scores_vary"]
 
@@ -31,8 +31,7 @@ def scores_vary(
         culprit: Where the signal dies, shown if the scores are flat.
     """
     spread = _within_day(score, day)
-    rounding = np.finfo(np.float32).eps * np.sqrt(np.square(score).mean(0))
-    floor = np.maximum(rounding, np.sqrt(np.square(score - again).mean(0)))
+    floor = np.maximum(rounding_floor(score), np.sqrt(np.square(score - again).mean(0)))
     worst = int(np.argmin(np.nan_to_num(spread - floor, nan=-np.inf)))
     findings = find_flat(score, day, repeated=again)
     varies = bool(np.all(spread > floor)) and not findings

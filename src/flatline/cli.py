@@ -1,0 +1,238 @@
+"""The command line: thin. Each command reads settings, calls one function, shows what came back."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from flatline.aliases import alias_help
+from flatline.errors import FlatlineError
+
+if TYPE_CHECKING:
+    from flatline.settings import Settings
+
+__all__ = ["main"]
+
+app = typer.Typer(
+    help="A regression gate for return-prediction models, and the stack it guards.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+# Figures go to standard output, progress and errors beside it.
+out, err = Console(), Console(stderr=True)
+
+NAMES = f"Names of the shell that are read as settings:\n\n{alias_help()}"
+Data = Annotated[
+    list[str] | None,
+    typer.Option("--data", help="Price file, folder or glob; repeat for more. "
+                 "Without it the embedded market is used."),
+]  # fmt: skip
+Sectors = Annotated[Path | None, typer.Option(help="File with the sector of each code.")]
+Index = Annotated[Path | None, typer.Option(help="File with the index series.")]
+IndexCode = Annotated[str | None, typer.Option(help="Which index of that file.")]
+IndexSource = Annotated[str | None, typer.Option(help="Which source of that index.")]
+File = Annotated[Path | None, typer.Option("--settings", help="Settings as TOML.")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="One setting, such as training.learning_rate=1e-4; repeatable."),
+]
+Json = Annotated[Path | None, typer.Option("--json", help="Also write the outcome as JSON.")]
+
+
+@app.command(epilog=NAMES)
+def gate(
+    data: Data = None,
+    sectors: Sectors = None,
+    index: Index = None,
+    index_code: IndexCode = None,
+    index_source: IndexSource = None,
+    settings: File = None,
+    set_: Set = None,
+    subject: Annotated[str, typer.Option(help="Reference subject to judge.")] = "atft_gat_fan",
+    steps: Annotated[int, typer.Option(min=1, help="Steps of the smoke training.")] = 200,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    json_file: Json = None,
+) -> None:
+    """Train the reference subject for a few hundred steps and judge it.
+
+    Exit code 0 when every verdict passes, 1 when one fails, 2 when the input cannot be used.
+    """
+    tree = _settings(settings, set_, _source(data, sectors, index, index_code, index_source))
+    started = time.perf_counter()
+    import torch  # noqa: PLC0415 (safe mode comes first)
+
+    from flatline.harness import check  # noqa: PLC0415
+    from flatline.harness.probes.smoke import Place  # noqa: PLC0415
+    from flatline.harness.report import as_data, failed, verdict_table  # noqa: PLC0415
+    from flatline.subjects import reference  # noqa: PLC0415
+
+    with _progress(f"{subject}: preparing") as show:
+        judged = reference(subject, tree)
+        place = Place(_device(torch, device))
+
+        def on_step(step: int) -> None:
+            show(f"{subject}: step {step} of {steps}", step / steps)
+
+        verdicts = check(judged, steps=steps, seed=seed, place=place, on_step=on_step)
+    seconds = time.perf_counter() - started
+    out.print(verdict_table(judged.name, seconds, verdicts))
+    if json_file is not None:
+        _write_json(json_file, {"subjects": [as_data(judged.name, seconds, verdicts)]})
+    raise typer.Exit(int(failed(verdicts)))
+
+
+@app.command(epilog=NAMES)
+def train(
+    data: Data = None,
+    sectors: Sectors = None,
+    index: Index = None,
+    index_code: IndexCode = None,
+    index_source: IndexSource = None,
+    settings: File = None,
+    set_: Set = None,
+    run: Annotated[Path | None, typer.Option(help="Run folder; a new one by default.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run there.")] = False,
+) -> None:
+    """Train the full stack and leave a run folder with all that is needed to judge it."""
+    given = _source(data, sectors, index, index_code, index_source)
+    if run is not None:
+        given.append(f"run.dir={run}")
+    if resume:
+        given.append("run.resume=true")
+    tree = _settings(settings, set_, given)
+    from flatline.data.quarantine import quarantine_table  # noqa: PLC0415
+    from flatline.evaluation.experiment import assemble  # noqa: PLC0415
+    from flatline.evaluation.run import (  # noqa: PLC0415
+        new_run_dir,
+        predict_test,
+        train_run,
+        write_predictions,
+    )
+
+    with _progress("reading settings") as show:
+        experiment = assemble(tree, on_stage=show)
+    out.print(quarantine_table(experiment.quarantine))
+    run_dir = tree.run.dir or new_run_dir()
+    model, result = train_run(experiment, run_dir, resume=tree.run.resume)
+    best = "none, every epoch was degenerate" if result.best_epoch is None else (
+        f"epoch {result.best_epoch} with a validation RankIC of {result.best_score:.4f}"
+    )  # fmt: skip
+    out.print(
+        f"{result.steps} steps in {result.seconds:.0f} s (stopped by {result.stopped}); best: {best}"
+    )
+    if tree.run.export_predictions:
+        out.print(f"predictions: {write_predictions(predict_test(experiment, model), run_dir)}")
+    out.print(f"run: {run_dir}")
+    raise typer.Exit(int(result.best_epoch is None))
+
+
+@app.command()
+def evaluate(
+    run: Annotated[Path | None, typer.Option(help="Run folder; the newest by default.")] = None,
+    data: Data = None,
+    learners: Annotated[
+        bool, typer.Option("--learners/--no-learners", help="Fit the reference learners too.")
+    ] = True,
+    json_file: Json = None,
+) -> None:
+    """Judge a run on its test days, beside ridge, boosted trees and low volatility."""
+    from flatline.evaluation.judge import judge_run  # noqa: PLC0415
+    from flatline.evaluation.run import newest_run  # noqa: PLC0415
+
+    folder = run or newest_run()
+    err.print(f"run: {folder}")
+    with _progress("opening the run") as show:
+        judged = judge_run(folder, prices=tuple(data or ()), learners=learners, on_stage=show)
+    for table in judged.tables():
+        out.print(table)
+    if json_file is not None:
+        _write_json(json_file, judged.as_data())
+
+
+def main() -> None:
+    """Run the command; errors are one line and exit code 2."""
+    try:
+        from flatline.training.safe_mode import (  # noqa: PLC0415
+            enter_safe_mode,
+            safe_mode_wanted,
+        )
+
+        if safe_mode_wanted():
+            enter_safe_mode()
+        app()
+    except FlatlineError as error:
+        err.print(f"flatline: {error}", style="red", markup=False, highlight=False)
+        raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        err.print("flatline: interrupted; `flatline train --resume --run FOLDER` goes on.")
+        raise SystemExit(130) from None
+
+
+def _settings(file: Path | None, given: list[str] | None, own: list[str]) -> Settings:
+    from flatline.settings import load_settings  # noqa: PLC0415 (torch comes with it)
+
+    return load_settings(file, overrides=[*(given or ()), *own])
+
+
+def _source(
+    data: list[str] | None,
+    sectors: Path | None,
+    index: Path | None,
+    index_code: str | None,
+    index_source: str | None,
+) -> list[str]:
+    """The options that say where prices come from, as settings."""
+    given: dict[str, Any] = {
+        "prices": json.dumps(data) if data else None,
+        "sectors": sectors,
+        "index": index,
+        "index_code": index_code,
+        "index_source": index_source,
+    }
+    return [f"data.source.{name}={value}" for name, value in given.items() if value is not None]
+
+
+def _device(torch: Any, name: str) -> Any:  # noqa: ANN401 (torch is imported late)
+    from flatline.errors import SettingsError  # noqa: PLC0415
+
+    if name not in {"cpu", "cuda"}:
+        raise SettingsError(f"device is {name!r}, expected cpu or cuda. Choose one.")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise SettingsError("device is 'cuda', expected a machine with one. Use --device cpu.")
+    return torch.device(name)
+
+
+@contextmanager
+def _progress(first: str) -> Iterator[Any]:
+    """A line on standard error that says what is being done, and how far it is."""
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: PLC0415
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=err, transient=True) as bar:
+        task = bar.add_task(first, total=None)
+
+        def show(what: str, done: float | None = None) -> None:
+            bar.update(task, description=what, total=None if done is None else 1.0, completed=done)
+
+        yield show
+
+
+def _write_json(path: Path, outcome: dict[str, Any]) -> None:
+    from flatline.files import write_text  # noqa: PLC0415
+
+    write_text(path, json.dumps(outcome, indent=1) + "\n")
+    err.print(f"written: {path}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,143 @@
+"""Several forecasts of the same days side by side, with intervals and paired differences."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from rich.table import Table
+
+from flatline.data.panel import Panel
+from flatline.errors import DataError
+from flatline.metrics.bootstrap import Interval, bootstrap_mean, paired_difference
+from flatline.metrics.daily import DailyMetric, daily_rank_ic
+from flatline.metrics.residual import residualise
+
+__all__ = ["EXPOSURES", "Compared", "compare", "comparison_table"]
+
+# Known to order returns without any model: skill is reported beyond them too.
+EXPOSURES = ("volatility_60", "log_turnover")
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """How one forecast did on one horizon, over the days it shares with the others.
+
+    Args:
+        name: Of the forecast.
+        horizon: In trading days.
+        rank_ic: Mean daily RankIC.
+        beyond: The same for the scores less what volatility, size and sector explain.
+        ahead: Mean daily RankIC of the first forecast less that of this one; None for
+            the first itself.
+        undefined_days: Days without a RankIC.
+    """
+
+    name: str
+    horizon: int
+    rank_ic: Interval
+    beyond: Interval
+    ahead: Interval | None
+    undefined_days: int
+
+
+def compare(frames: Mapping[str, pl.DataFrame], panel: Panel, *, seed: int = 0) -> list[Compared]:
+    """RankIC of several forecasts on the rows that all of them scored.
+
+    Args:
+        frames: As `predict` gives them, by name; the first is compared with each other one.
+        panel: Normalised features, for the exposures, and sectors.
+        seed: Seed of the resampling.
+
+    Returns:
+        One entry per forecast and horizon, in the order given.
+
+    Raises:
+        DataError: No row is scored by all.
+    """
+    keys = ["date", "code", "horizon"]
+    shared = None
+    for name, frame in frames.items():
+        scored = frame.select(*keys, "return", pl.col("score").alias(f"score {name}"))
+        shared = scored if shared is None else shared.join(scored.drop("return"), on=keys)
+    if shared is None or shared.is_empty():
+        raise DataError("rows scored by all forecasts are 0, expected some. Score the same days.")
+    found = []
+    for (horizon,), part in shared.sort(keys).partition_by("horizon", as_dict=True).items():
+        one = _Horizon(int(horizon), part, panel, seed)
+        metrics = {name: one.rank_ic(name) for name in frames}
+        first = next(iter(metrics.values()))
+        for name, metric in metrics.items():
+            found.append(
+                Compared(
+                    name=name,
+                    horizon=one.horizon,
+                    rank_ic=one.mean(metric),
+                    beyond=one.mean(one.rank_ic(name, residual=True)),
+                    ahead=None if metric is first else one.difference(first, metric),
+                    undefined_days=int(metric.undefined_days[0]),
+                )
+            )
+    return found
+
+
+class _Horizon:
+    """The shared rows of one horizon."""
+
+    def __init__(self, horizon: int, rows: pl.DataFrame, panel: Panel, seed: int) -> None:
+        self.horizon, self.rows, self.seed = horizon, rows, seed
+        self.day = np.searchsorted(panel.dates, rows["date"].to_numpy())
+        stock = np.searchsorted(panel.codes, rows["code"].to_numpy().astype(panel.codes.dtype))
+        columns = [panel.feature_names.index(name) for name in EXPOSURES]
+        self.exposures = panel.features[self.day, stock][:, columns]
+        sector = panel.attributes.get("sector")
+        self.sector = None if sector is None else sector.code[self.day, stock]
+        self.target = _numbers(rows, "return")
+
+    def rank_ic(self, name: str, *, residual: bool = False) -> DailyMetric:
+        score = _numbers(self.rows, f"score {name}")
+        if residual:
+            score = residualise(score, self.day, exposures=self.exposures, group=self.sector).score[
+                :, 0
+            ]
+        return daily_rank_ic(score, self.target, self.day)
+
+    def mean(self, metric: DailyMetric) -> Interval:
+        return bootstrap_mean(metric.value[:, 0], horizon=self.horizon, seed=self.seed)
+
+    def difference(self, a: DailyMetric, b: DailyMetric) -> Interval:
+        first, second = a.value[:, 0], b.value[:, 0]
+        return paired_difference(first, second, horizon=self.horizon, seed=self.seed)
+
+
+def _numbers(rows: pl.DataFrame, name: str) -> NDArray[np.float64]:
+    return rows[name].cast(pl.Float64).fill_null(np.nan).to_numpy()
+
+
+def comparison_table(compared: list[Compared]) -> Table:
+    """The comparison as rich prints it; intervals at 95 % by block bootstrap over days."""
+    table = Table(title="RankIC by forecast, and beyond volatility, size and sector")
+    for heading in ("horizon", "forecast", "RankIC", "beyond", "first less this", "undefined"):
+        table.add_column(heading, justify="left" if heading == "forecast" else "right")
+    for one in compared:
+        table.add_row(
+            str(one.horizon),
+            one.name,
+            _shown(one.rank_ic),
+            _shown(one.beyond),
+            "" if one.ahead is None else _shown(one.ahead),
+            str(one.undefined_days),
+            end_section=False,
+        )
+    return table
+
+
+def _shown(interval: Interval) -> str:
+    if interval.mean is None:
+        return "-"
+    if interval.low is None or interval.high is None:
+        return f"{interval.mean:.4f}"
+    return f"{interval.mean:.4f} [{interval.low:.4f}, {interval.high:.4f}]"

@@ -1,0 +1,193 @@
+"""One experiment: what the settings say, put together from prices to batches, model and loss."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from flatline.data.batches import DayBatches, static_names
+from flatline.data.build import build_panel
+from flatline.data.edges import EDGE_ATTRIBUTES, EdgeBuilder
+from flatline.data.fitted_normaliser import FittedNormaliser
+from flatline.data.market import Market, make_market
+from flatline.data.normalise import make_normaliser
+from flatline.data.panel import Panel
+from flatline.data.prices import Prices, prices_from_frame, read_prices
+from flatline.data.settings import DataSettings, SourceSettings
+from flatline.data.splits import Fold, holdout
+from flatline.losses.blend import MultiHorizonLoss
+from flatline.models.atft_gat_fan import AtftGatFan
+from flatline.settings import Settings
+
+__all__ = ["Experiment", "Split", "assemble"]
+
+Split = Literal["train", "valid", "test"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Experiment:
+    """What one run is made of. Build it with `assemble`.
+
+    Args:
+        settings: The tree that everything below was made from.
+        panel: Normalised features, raw targets.
+        fold: Days to learn from, to choose by, to judge on.
+        normaliser: Fitted on the train days of the fold.
+        quarantine: What was wrong with the prices, counted by reason.
+        market: The embedded market, None for prices from files.
+    """
+
+    settings: Settings
+    panel: Panel
+    fold: Fold
+    normaliser: FittedNormaliser
+    quarantine: pl.DataFrame
+    market: Market | None
+
+    def batches(self, split: Split, *, most_days: int | None = None) -> DayBatches:
+        """Batches of one part of the fold; only the train days are shuffled and sampled.
+
+        Args:
+            split: Which part.
+            most_days: Take that many of its days, evenly spaced; None for all.
+        """
+        data, training = self.settings.data, split == "train"
+        days: NDArray[np.int64] = getattr(self.fold, split)
+        if most_days is not None and most_days < len(days):
+            days = days[np.linspace(0, len(days) - 1, most_days).astype(np.int64)]
+        rows = np.count_nonzero(self.panel.present[self.fold.train], axis=1)
+        return DayBatches(
+            self.panel,
+            days,
+            lookback=data.lookback,
+            days_per_batch=data.days_per_batch(float(np.median(rows))),
+            edges=self.edges(),
+            target=data.target,
+            shuffle=data.shuffle and training,
+            seed=data.seed,
+            max_stocks=data.max_stocks if training else None,
+            min_present=data.min_present,
+        )
+
+    def edges(self) -> EdgeBuilder | None:
+        """Joins the stocks of a day; None where the settings want no graph."""
+        graph = self.settings.data.graph
+        if not graph.enabled:
+            return None
+        return EdgeBuilder(
+            self.panel,
+            neighbours=graph.neighbours,
+            window=graph.window,
+            rebuild_every=graph.rebuild_every,
+            same_sector=graph.same_sector,
+        )
+
+    def model(self) -> AtftGatFan:
+        """A fresh model that fits the batches."""
+        data = self.settings.data
+        return AtftGatFan(
+            self.settings.model,
+            features=len(self.panel.feature_names),
+            static=len(static_names(self.panel)),
+            edge_attributes=len(EDGE_ATTRIBUTES) if data.graph.enabled else 0,
+            lookback=data.lookback,
+            horizons=data.horizons,
+            levels=data.levels,
+        )
+
+    def loss(self) -> MultiHorizonLoss:
+        """A fresh loss over the model's horizons and levels."""
+        data = self.settings.data
+        return MultiHorizonLoss(self.settings.loss, horizons=data.horizons, levels=data.levels)
+
+    def oracle(self) -> NDArray[np.float64] | None:
+        """Expected log return of every date and stock of the panel, where the truth is known.
+
+        Returns:
+            As a fraction, NaN where the stock has no row. Shape (dates, stocks, horizons).
+        """
+        if self.market is None:
+            return None
+        date = np.searchsorted(self.market.dates, self.panel.dates)
+        stock = np.searchsorted(self.market.codes, self.panel.codes)
+        return self.market.expected_return(self.settings.data.horizons)[date[:, None], stock]
+
+
+def assemble(
+    settings: Settings,
+    *,
+    normaliser: FittedNormaliser | None = None,
+    on_stage: Callable[[str], None] = lambda _: None,
+) -> Experiment:
+    """Read prices, build and normalise the panel, and cut the fold.
+
+    Args:
+        settings: What to make.
+        normaliser: One that was fitted and saved with a model; None fits on the train days.
+        on_stage: Called with the name of each stage as it begins, for progress.
+
+    Raises:
+        DataError: The prices cannot be used.
+        SettingsError: No day is left for a part of the fold, or a setting does not fit the data.
+    """
+    data = settings.data
+    market = None
+    if data.source.prices:
+        on_stage("reading prices")
+        prices = _read(data.source)
+    else:
+        on_stage(f"drawing the embedded market ({data.source.market})")
+        market = make_market(data.source.market, seed=data.source.market_seed)
+        prices = prices_from_frame(market.prices, sectors=market.sectors, index=market.index)
+    on_stage("building features and targets")
+    quarantine = prices.quarantine
+    raw = _panel(prices, data)
+    del prices
+    on_stage("normalising")
+    fold = _fold(raw, data)
+    if normaliser is None:
+        normaliser = make_normaliser(data.normaliser).fit(raw, fold.train)
+    mapped = data.source.memory_map
+    if mapped is None:
+        panel = normaliser.apply(raw, overwrite=True)
+    else:
+        panel = normaliser.apply(raw, memory_map=mapped / "normalised.npy")
+    return Experiment(settings, panel, fold, normaliser, quarantine, market)
+
+
+def _read(source: SourceSettings) -> Prices:
+    return read_prices(
+        list(source.prices),
+        sectors=source.sectors,
+        index=source.index,
+        index_code=source.index_code,
+        index_source=source.index_source,
+    )
+
+
+def _panel(prices: Prices, data: DataSettings) -> Panel:
+    return build_panel(
+        prices,
+        horizons=data.horizons,
+        universe=data.source.universe,
+        memory_map=data.source.memory_map,
+    )
+
+
+def _fold(panel: Panel, data: DataSettings) -> Fold:
+    split = data.split
+    return holdout(
+        panel,
+        valid=split.valid,
+        test=split.test,
+        train_from=split.train_from,
+        valid_from=split.valid_from,
+        test_from=split.test_from,
+        test_until=split.test_until,
+        embargo=split.embargo,
+    )

@@ -1,0 +1,191 @@
+"""Training and judging a run: a folder that holds all that is needed to repeat it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+from torch import nn
+
+from flatline.data.fitted_normaliser import FittedNormaliser
+from flatline.data.panel import Panel
+from flatline.errors import ArtifactError
+from flatline.evaluation.experiment import Experiment, assemble
+from flatline.evaluation.predict import predict
+from flatline.files import replacing, write_text
+from flatline.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from lightning.pytorch.callbacks import Callback
+
+    from flatline.training import FitResult
+
+__all__ = [
+    "callbacks_of",
+    "fingerprint",
+    "new_run_dir",
+    "newest_run",
+    "open_run",
+    "predict_test",
+    "train_run",
+    "write_predictions",
+]
+
+FITTED = "fitted.json"
+RUNS = Path("runs")
+PREDICTIONS = "predictions.parquet"
+
+
+def train_run(
+    experiment: Experiment, run_dir: Path, *, resume: bool = False
+) -> tuple[nn.Module, FitResult]:
+    """Train a fresh model in a new run folder, or go on with the run that is there.
+
+    Returns:
+        The model with the weights of its best epoch, and what the training came to.
+
+    Raises:
+        ArtifactError: The folder holds a run and *resume* is off.
+        DegenerateError: The guard stopped the training.
+    """
+    from flatline.training import fit  # noqa: PLC0415 (Lightning is heavy)
+    from flatline.training.seeds import seed_all  # noqa: PLC0415
+
+    settings = experiment.settings
+    seed_all(settings.training.seed)  # The weights at start are part of the run.
+    model = experiment.model()
+    result = fit(
+        model,
+        experiment.loss(),
+        experiment.batches("train"),
+        experiment.batches("valid"),
+        settings.training,
+        run_dir=run_dir,
+        callbacks=callbacks_of(settings),
+        resume=resume,
+        effective=settings.model_dump(mode="json"),
+    )
+    record = {"normaliser": experiment.normaliser.state(), "data": fingerprint(experiment.panel)}
+    write_text(run_dir / FITTED, json.dumps(record))
+    return model, result
+
+
+def callbacks_of(settings: Settings) -> list[Callback]:
+    """What watches a training: the degeneracy guard and the monitors that are on."""
+    from flatline.training import DegeneracyGuard, make_monitors  # noqa: PLC0415
+
+    watching = list(make_monitors(settings.diagnostics))
+    if settings.guard.action != "off":
+        watching.append(DegeneracyGuard(settings.guard))
+    return watching
+
+
+def open_run(
+    run_dir: Path,
+    *,
+    prices: tuple[str, ...] = (),
+    on_stage: Callable[[str], None] = lambda _: None,
+) -> tuple[Experiment, nn.Module]:
+    """The experiment of a finished run, with its own normaliser, and its best model.
+
+    Args:
+        run_dir: Folder of the run.
+        prices: Where its price files are now, if not where they were.
+        on_stage: Called with the name of each stage as it begins, for progress.
+
+    Raises:
+        ArtifactError: The folder holds no finished run, part of it is damaged, or
+            the data is not that of the run.
+    """
+    from flatline.training.checkpoint import load_weights  # noqa: PLC0415
+    from flatline.training.run_folder import RunFolder  # noqa: PLC0415
+
+    folder = RunFolder(run_dir, resumable=False)
+    record = run_dir / "settings.json"
+    if not record.exists():
+        raise ArtifactError(
+            f"run folder {run_dir} has no settings.json, expected a run. "
+            "Train one with `flatline train`, or give its folder."
+        )
+    if not folder.best.exists():
+        raise ArtifactError(
+            f"run folder {run_dir} has no {folder.best.name}, expected the weights of a finished "
+            "run. Go on with `flatline train --resume`, or look why every epoch was degenerate."
+        )
+    moved = [f"data.source.prices={json.dumps(prices)}"] if prices else []
+    settings = load_settings(record, environ={}, overrides=moved)
+    fitted = _read(run_dir / FITTED)
+    normaliser = FittedNormaliser.from_state(fitted["normaliser"])
+    experiment = assemble(settings, normaliser=normaliser, on_stage=on_stage)
+    if fingerprint(experiment.panel) != fitted["data"]:
+        raise ArtifactError(
+            f"data of run {run_dir} has fingerprint {fitted['data']}, expected the same now but "
+            f"found {fingerprint(experiment.panel)}. Give the prices it was trained on."
+        )
+    model = experiment.model()
+    load_weights(model, folder.best)
+    return experiment, model
+
+
+def predict_test(
+    experiment: Experiment, model: nn.Module, *, on_batch: Callable[[int], None] = lambda _: None
+) -> pl.DataFrame:
+    """The model's scores on the test days, as `predict` gives them."""
+    levels = experiment.settings.data.levels
+    return predict(
+        model, experiment.batches("test"), experiment.panel, levels=levels, on_batch=on_batch
+    )
+
+
+def write_predictions(frame: pl.DataFrame, run_dir: Path) -> Path:
+    """Write predictions into the run's folder, stamped with the run's id, whole or not at all."""
+    record = _read(run_dir / "run.json")
+    path = run_dir / PREDICTIONS
+    with replacing(path) as partial:
+        frame.with_columns(run_id=pl.lit(record["id"])).write_parquet(partial)
+    return path
+
+
+def fingerprint(panel: Panel) -> str:
+    """A short text that differs where dates, codes, columns or returns differ."""
+    digest = hashlib.sha256()
+    for part in (panel.dates.astype("int64"), panel.codes, panel.present, panel.daily_return):
+        digest.update(np.ascontiguousarray(part).tobytes())
+    digest.update(json.dumps([panel.feature_names, panel.horizons]).encode())
+    return digest.hexdigest()[:16]
+
+
+def new_run_dir() -> Path:
+    """A folder under `runs/`, named after the moment, that does not exist yet."""
+    return RUNS / f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+
+
+def newest_run() -> Path:
+    """The run under `runs/` that was started last.
+
+    Raises:
+        ArtifactError: There is none.
+    """
+    runs = [path.parent for path in RUNS.glob("*/run.json")]
+    if not runs:
+        raise ArtifactError(
+            f"runs under {RUNS}/ are 0, expected one. Train with `flatline train`, or give --run."
+        )
+    return max(runs, key=lambda run: run.name)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ArtifactError(
+            f"{path} cannot be read, expected what was fitted in the run. Train again."
+        ) from error
+    return found
