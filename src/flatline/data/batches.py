@@ -90,6 +90,18 @@ class DayBatches:
 
     Raises:
         SettingsError: A number is out of range, or no day is left.
+
+    Example:
+        >>> from flatline.data import build_panel, holdout, make_market, make_normaliser
+        >>> from flatline.data import EdgeBuilder, prices_from_frame
+        >>> market = make_market("tiny")
+        >>> raw = build_panel(prices_from_frame(market.prices, sectors=market.sectors))
+        >>> fold = holdout(raw, valid=0.2)
+        >>> panel = make_normaliser("day_zscore").fit(raw, fold.train).apply(raw)
+        >>> loader = DayBatches(panel, fold.train, lookback=20, edges=EdgeBuilder(panel))
+        >>> batch, labels = next(iter(loader))
+        >>> batch["features"].shape[1:], batch["group_day"].unique(), labels.value.shape[1]
+        (torch.Size([20, 32]), tensor([19]), 4)
     """
 
     # Lightning asks for it wherever it finds a sampler.

@@ -65,6 +65,13 @@ def walk_forward(
 
     References:
         López de Prado, Advances in Financial Machine Learning, 2018, section 7.4.
+
+    Example:
+        >>> from flatline.data import build_panel, make_market, prices_from_frame
+        >>> panel = build_panel(prices_from_frame(make_market("tiny").prices), horizons=(1, 5))
+        >>> folds = walk_forward(panel, train=100, valid=40, test=60)
+        >>> [(fold.train[-1], fold.valid[[0, -1]], fold.test[[0, -1]]) for fold in folds][:1]
+        [(np.int64(93), array([100, 133]), array([140, 199]))]
     """
     stride = test if step is None else step
     sizes = {"train": train, "valid": valid, "test": test, "step": stride, "embargo": embargo + 1}
