@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from flatline.errors import SettingsError, ShapeError
 from flatline.metrics import blocks
-from flatline.metrics.daily import METRICS, Why, daily
+from flatline.metrics.daily import METRICS, Why, daily_metrics
 from metric_oracles import ONE_DAY, daily_loop
 
 # Sums of a few hundred float64 terms of size one, in another order.
@@ -34,7 +34,7 @@ def test_agrees_with_a_loop_over_days(kind, ties, regular):
     """Every metric is what scipy gives, day by day, and undefined on the same days."""
     for seed in range(10):
         score, target, day = panel(seed, ties=ties, regular=regular, missing=0.2 * (seed % 2))
-        found = getattr(daily(score, target, day), kind)
+        found = getattr(daily_metrics(score, target, day), kind)
         np.testing.assert_allclose(found.value, daily_loop(score, target, day, kind), **CLOSE)
         np.testing.assert_array_equal(found.defined, ~np.isnan(found.value))
 
@@ -43,7 +43,7 @@ def test_agrees_with_a_loop_over_days(kind, ties, regular):
 def test_one_score_serves_all_horizons(kind):
     """A score of one column is judged against every horizon, whatever labels are missing."""
     score, target, day = panel(3, horizons=3)
-    found = getattr(daily(score[:, 0], target, day), kind)
+    found = getattr(daily_metrics(score[:, 0], target, day), kind)
     np.testing.assert_allclose(found.value, daily_loop(score[:, 0], target, day, kind), **CLOSE)
 
 
@@ -52,12 +52,12 @@ def test_blocks_and_threads_do_not_matter(monkeypatch, day_type):
     """Small blocks on two threads give what one block gives, for integers and dates."""
     score, target, day = panel(1, days=30)
     ids = day if day_type == "int" else np.datetime64("2020-01-01") + day
-    whole = daily(score, target, ids, threads=1)
+    whole = daily_metrics(score, target, ids, threads=1)
     layout = blocks.DayBlocks.of(ids, cells=50)
     assert len(layout.blocks) > 5
     assert sorted(np.concatenate([b.days for b in layout.blocks])) == list(range(30))
     monkeypatch.setattr(blocks.DayBlocks, "of", classmethod(lambda cls, day: layout))
-    cut = daily(score, target, ids, threads=2)
+    cut = daily_metrics(score, target, ids, threads=2)
     for kind in METRICS:
         np.testing.assert_allclose(
             getattr(whole, kind).value, getattr(cut, kind).value, rtol=0, atol=1e-14
@@ -70,7 +70,10 @@ def test_row_order_is_nothing(seed, ties):
     """Shuffling the rows leaves every metric alone, ties or not."""
     score, target, day = panel(seed, ties=ties)
     shuffled = np.random.default_rng(seed).permutation(day.size)
-    a, b = daily(score, target, day), daily(score[shuffled], target[shuffled], day[shuffled])
+    a, b = (
+        daily_metrics(score, target, day),
+        daily_metrics(score[shuffled], target[shuffled], day[shuffled]),
+    )
     for kind in METRICS:
         np.testing.assert_allclose(getattr(a, kind).value, getattr(b, kind).value, **CLOSE)
 
@@ -80,7 +83,7 @@ def test_row_order_is_nothing(seed, ties):
 def test_upside_down_scores_mirror(seed, ties):
     """Scores with the other sign give the negative (the complement, for the hit rate)."""
     score, target, day = panel(seed, ties=ties)
-    up, down = daily(score, target, day), daily(-score, target, day)
+    up, down = daily_metrics(score, target, day), daily_metrics(-score, target, day)
     for kind, whole in zip(METRICS, (0, 0, 1, 0), strict=True):
         mirrored = whole - getattr(down, kind).value
         np.testing.assert_allclose(getattr(up, kind).value, mirrored, **CLOSE)
@@ -91,7 +94,10 @@ def test_upside_down_scores_mirror(seed, ties):
 def test_each_days_level_and_scale_are_nothing(seed, shift, log_scale):
     """Moving and stretching scores leaves every metric alone."""
     score, target, day = panel(seed)
-    a, b = daily(score, target, day), daily(score * 10**log_scale + shift, target, day)
+    a, b = (
+        daily_metrics(score, target, day),
+        daily_metrics(score * 10**log_scale + shift, target, day),
+    )
     for kind in METRICS:
         # A shift of 5 costs a score of size 1e-8 half of its 16 digits.
         np.testing.assert_allclose(getattr(a, kind).value, getattr(b, kind).value, atol=1e-6)
@@ -101,7 +107,7 @@ def test_each_days_level_and_scale_are_nothing(seed, shift, log_scale):
 def test_extreme_units_are_nothing(size):
     """Squares that would leave float64 do not."""
     score, target, day = panel(5)
-    a, b = daily(score, target, day), daily(score * size, target, day)
+    a, b = daily_metrics(score, target, day), daily_metrics(score * size, target, day)
     for kind in METRICS:
         np.testing.assert_allclose(getattr(a, kind).value, getattr(b, kind).value, atol=1e-10)
 
@@ -109,7 +115,10 @@ def test_extreme_units_are_nothing(size):
 def test_perfect_scores_are_best():
     """The target itself has IC, RankIC and hit rate one, and the widest spread."""
     _, target, day = panel(2, regular=True, missing=0)
-    perfect, other = daily(target, target, day), daily(panel(9, regular=True)[0], target, day)
+    perfect, other = (
+        daily_metrics(target, target, day),
+        daily_metrics(panel(9, regular=True)[0], target, day),
+    )
     np.testing.assert_allclose(perfect.ic.value, 1, **CLOSE)
     np.testing.assert_array_equal(perfect.rank_ic.value, 1)
     np.testing.assert_array_equal(perfect.hit_rate.value, 1)
@@ -144,8 +153,10 @@ def test_an_undefined_day_is_never_a_number(score, target, why, kind):
     rng = np.random.default_rng(0)
     sound = rng.standard_normal((2, 8))
     day = np.repeat([1, 2], 8)
-    found = getattr(daily(np.r_[score, sound[0]], np.r_[target, sound[1]], day, tiles=4), kind)
-    alone = getattr(daily(sound[0], sound[1], day[8:], tiles=4), kind)
+    found = getattr(
+        daily_metrics(np.r_[score, sound[0]], np.r_[target, sound[1]], day, tiles=4), kind
+    )
+    alone = getattr(daily_metrics(sound[0], sound[1], day[8:], tiles=4), kind)
     assert found.why.ravel().tolist() == [why, Why.DEFINED]
     assert np.isnan(found.value[0, 0])
     assert found.value[1, 0] == alone.value[0, 0]
@@ -158,14 +169,14 @@ def test_a_score_that_is_nan_without_label_is_no_fault():
     """Only labelled rows count."""
     score, target, day = panel(4, regular=True, missing=0.3)
     holes = np.where(np.isnan(target), np.nan, score)
-    a, b = daily(score, target, day), daily(holes, target, day)
+    a, b = daily_metrics(score, target, day), daily_metrics(holes, target, day)
     np.testing.assert_array_equal(a.rank_ic.value, b.rank_ic.value)
 
 
 def test_too_few_names_for_the_tiles():
     """A day of nine stocks has an IC but no decile spread."""
     rng = np.random.default_rng(0)
-    found = daily(rng.standard_normal(9), rng.standard_normal(9), np.ones(9, int))
+    found = daily_metrics(rng.standard_normal(9), rng.standard_normal(9), np.ones(9, int))
     assert found.ic.defined.all()
     assert found.tile_spread.reasons() == {"too_few_names": [1]}
 
@@ -173,7 +184,7 @@ def test_too_few_names_for_the_tiles():
 def test_reports_names_and_the_spread_of_the_scores():
     """The labelled stocks and their scores' deviation come with every number."""
     score, target, day = panel(6)
-    found = daily(score, target, day).ic
+    found = daily_metrics(score, target, day).ic
     for i, d in enumerate(found.day):
         for h in range(2):
             labelled = score[day == d, h][~np.isnan(target[day == d, h])]
@@ -187,7 +198,7 @@ def test_noise_scatters_about_zero():
     rng = np.random.default_rng(0)
     days, names = 2000, 30
     score, target = rng.standard_normal((2, days * names))
-    value = daily(score, target, np.repeat(np.arange(days), names)).rank_ic.value
+    value = daily_metrics(score, target, np.repeat(np.arange(days), names)).rank_ic.value
     # Four standard errors of a mean and of a standard deviation over 2,000 days.
     assert abs(value.mean()) < 4 / np.sqrt(29 * days)
     assert value.std() == pytest.approx(1 / np.sqrt(29), rel=4 / np.sqrt(2 * days))
@@ -196,26 +207,28 @@ def test_noise_scatters_about_zero():
 def test_mean_and_spread_over_defined_days_only():
     """Undefined days neither enter the mean nor its count; without any it is NaN."""
     score, target, day = panel(8, days=12)
-    found = daily(score, target, day).ic
+    found = daily_metrics(score, target, day).ic
     np.testing.assert_allclose(found.mean(), np.nanmean(found.value, axis=0))
     np.testing.assert_allclose(found.std(), np.nanstd(found.value, axis=0, ddof=1))
-    dead = daily(np.zeros(10), np.arange(10.0), np.ones(10, int)).ic
+    dead = daily_metrics(np.zeros(10), np.arange(10.0), np.ones(10, int)).ic
     assert np.isnan([dead.mean()[0], dead.std()[0]]).all()
 
 
 def test_only_what_is_asked_for():
     """A metric that was not asked for is NaN, and the others are the same."""
     score, target, day = panel(1)
-    found = daily(score, target, day, metrics=("rank_ic",))
+    found = daily_metrics(score, target, day, metrics=("rank_ic",))
     assert np.isnan(found.ic.value).all()
-    np.testing.assert_array_equal(found.rank_ic.value, daily(score, target, day).rank_ic.value)
+    np.testing.assert_array_equal(
+        found.rank_ic.value, daily_metrics(score, target, day).rank_ic.value
+    )
 
 
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
         (
-            lambda: daily([1.0, 2.0], [1.0], [1, 1]),
+            lambda: daily_metrics([1.0, 2.0], [1.0], [1, 1]),
             ShapeError,
             (
                 "target has shape (1,), expected (2,) or (2, horizons): one value per row of day. "
@@ -223,7 +236,7 @@ def test_only_what_is_asked_for():
             ),
         ),
         (
-            lambda: daily(np.ones((2, 2)), np.ones((2, 3)), [1, 1]),
+            lambda: daily_metrics(np.ones((2, 2)), np.ones((2, 3)), [1, 1]),
             ShapeError,
             (
                 "horizons of score, target are [2, 3], expected the same number, or one for all. "
@@ -231,7 +244,7 @@ def test_only_what_is_asked_for():
             ),
         ),
         (
-            lambda: daily([], [], []),
+            lambda: daily_metrics([], [], []),
             ShapeError,
             (
                 "day has shape (0,) and type float64, expected one integer or date per row and at "
@@ -239,7 +252,7 @@ def test_only_what_is_asked_for():
             ),
         ),
         (
-            lambda: daily([1.0], [1.0], [1], metrics=("ic", "sharp")),
+            lambda: daily_metrics([1.0], [1.0], [1], metrics=("ic", "sharp")),
             SettingsError,
             (
                 "metrics has ['sharp'], expected names of ['ic', 'rank_ic', 'hit_rate', "
@@ -247,7 +260,7 @@ def test_only_what_is_asked_for():
             ),
         ),
         (
-            lambda: daily([1.0], [1.0], [1], min_names=1),
+            lambda: daily_metrics([1.0], [1.0], [1], min_names=1),
             SettingsError,
             (
                 "min_names is 1 and tiles is 10, expected at least 2 each. A correlation needs two "

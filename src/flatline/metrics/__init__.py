@@ -1,1 +1,73 @@
-"""The metrics room."""
+"""Metrics in float64, written without a line shared with the losses."""
+
+from flatline.metrics.bootstrap import Interval, block_length, bootstrap_mean, paired_difference
+from flatline.metrics.classification import ClassFigures, auc, class_figures
+from flatline.metrics.daily import (
+    Daily,
+    DailyMetric,
+    Why,
+    daily_hit_rate,
+    daily_ic,
+    daily_metrics,
+    daily_rank_ic,
+    daily_tile_spread,
+)
+from flatline.metrics.dispersion import (
+    SCALE_FLOOR,
+    Flat,
+    FlatFinding,
+    VarianceSplit,
+    find_flat,
+    rounding_floor,
+    split_variance,
+)
+from flatline.metrics.forecast import (
+    Coverage,
+    ForecastFigures,
+    forecast_figures,
+    quantile_coverage,
+)
+from flatline.metrics.null import RankIcNull, effective_days, rank_ic_null
+from flatline.metrics.portfolio import Backtest, backtest, portfolio_weights, to_wide
+from flatline.metrics.residual import Residual, residualise
+from flatline.metrics.table import render, summarise
+
+__all__ = [
+    "SCALE_FLOOR",
+    "Backtest",
+    "ClassFigures",
+    "Coverage",
+    "Daily",
+    "DailyMetric",
+    "Flat",
+    "FlatFinding",
+    "ForecastFigures",
+    "Interval",
+    "RankIcNull",
+    "Residual",
+    "VarianceSplit",
+    "Why",
+    "auc",
+    "backtest",
+    "block_length",
+    "bootstrap_mean",
+    "class_figures",
+    "daily_hit_rate",
+    "daily_ic",
+    "daily_metrics",
+    "daily_rank_ic",
+    "daily_tile_spread",
+    "effective_days",
+    "find_flat",
+    "forecast_figures",
+    "paired_difference",
+    "portfolio_weights",
+    "quantile_coverage",
+    "rank_ic_null",
+    "render",
+    "residualise",
+    "rounding_floor",
+    "split_variance",
+    "summarise",
+    "to_wide",
+]

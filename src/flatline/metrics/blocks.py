@@ -19,8 +19,8 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
-# Values worked on together: 1 MiB of float64, which stays in a core's second-level cache.
-CELLS = 2**17
+# Values worked on together: 256 KiB of float64, so that a few such arrays share a core's cache.
+CELLS = 2**15
 
 
 @dataclass(frozen=True, slots=True, eq=False)

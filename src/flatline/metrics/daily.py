@@ -22,9 +22,9 @@ __all__ = [
     "Daily",
     "DailyMetric",
     "Why",
-    "daily",
     "daily_hit_rate",
     "daily_ic",
+    "daily_metrics",
     "daily_rank_ic",
     "daily_tile_spread",
 ]
@@ -100,7 +100,7 @@ class Daily:
     tile_spread: DailyMetric
 
 
-def daily(
+def daily_metrics(
     score: ArrayLike,
     target: ArrayLike,
     day: ArrayLike,
@@ -133,8 +133,8 @@ def daily(
         Grinold and Kahn, Active Portfolio Management, 2000, chapter 6 (IC).
 
     Example:
-        >>> result = daily([1.0, 2.0, 3.0, 1, 1, 1], [1, 2, 3.0, 1, 2, 3], [1, 1, 1, 2, 2, 2],
-        ...                min_names=3, tiles=3)
+        >>> score, target = [1.0, 2.0, 3.0, 1.0, 1.0, 1.0], [0.1, 0.2, 0.3, 0.1, 0.2, 0.3]
+        >>> result = daily_metrics(score, target, [1, 1, 1, 2, 2, 2], min_names=3, tiles=3)
         >>> result.rank_ic.value.ravel(), result.rank_ic.reasons()
         (array([ 1., nan]), {'constant_score': [1]})
     """
@@ -254,43 +254,43 @@ def _rank_metrics(
 def daily_ic(
     score: ArrayLike, target: ArrayLike, day: ArrayLike, *, min_names: int = 5
 ) -> DailyMetric:
-    """Pearson correlation of score and target across the stocks of each day; see `daily`.
+    """Pearson correlation of score and target across the stocks of each day; see `daily_metrics`.
 
     Example:
         >>> daily_ic([1.0, 2.0, 4.0], [0.01, 0.02, 0.03], [1, 1, 1], min_names=3).value.round(4)
         array([[0.982]])
     """
-    return daily(score, target, day, min_names=min_names, metrics=("ic",)).ic
+    return daily_metrics(score, target, day, min_names=min_names, metrics=("ic",)).ic
 
 
 def daily_rank_ic(
     score: ArrayLike, target: ArrayLike, day: ArrayLike, *, min_names: int = 5
 ) -> DailyMetric:
-    """Spearman correlation across the stocks of each day, average ranks on ties; see `daily`.
+    """Spearman correlation across the stocks of each day, ties averaged; see `daily_metrics`.
 
     Example:
         >>> daily_rank_ic([1.0, 2.0, 4.0], [0.01, 0.03, 0.02], [1, 1, 1], min_names=3).value
         array([[0.5]])
     """
-    return daily(score, target, day, min_names=min_names, metrics=("rank_ic",)).rank_ic
+    return daily_metrics(score, target, day, min_names=min_names, metrics=("rank_ic",)).rank_ic
 
 
 def daily_hit_rate(
     score: ArrayLike, target: ArrayLike, day: ArrayLike, *, min_names: int = 5
 ) -> DailyMetric:
-    """Share of stocks put in the right half of their day; 0.5 is chance; see `daily`.
+    """Share of stocks put in the right half of their day; 0.5 is chance; see `daily_metrics`.
 
     Example:
         >>> daily_hit_rate([1.0, 2.0, 3.0, 4.0], [4.0, 1.0, 2.0, 3.0], [1] * 4, min_names=3).value
         array([[0.5]])
     """
-    return daily(score, target, day, min_names=min_names, metrics=("hit_rate",)).hit_rate
+    return daily_metrics(score, target, day, min_names=min_names, metrics=("hit_rate",)).hit_rate
 
 
 def daily_tile_spread(
     score: ArrayLike, target: ArrayLike, day: ArrayLike, *, tiles: int = 10, min_names: int = 5
 ) -> DailyMetric:
-    """Mean target of the top tile less the bottom tile's, day by day; see `daily`.
+    """Mean target of the top tile less the bottom tile's, day by day; see `daily_metrics`.
 
     Example:
         >>> target = [0.01, 0.02, 0.03, 0.05]
@@ -298,4 +298,6 @@ def daily_tile_spread(
         array([[0.025]])
     """
     metrics = ("tile_spread",)
-    return daily(score, target, day, min_names=min_names, tiles=tiles, metrics=metrics).tile_spread
+    return daily_metrics(
+        score, target, day, min_names=min_names, tiles=tiles, metrics=metrics
+    ).tile_spread

@@ -62,8 +62,8 @@ def _spread_of(s: Scores, k: int) -> tuple[Flat, float, float, str, str] | None:
             "std of score within the day",
             (
                 f"a day's stocks all get one score: they vary by {day_std:.2g} within the "
-                f"day, no more than rounding ({floor:.2g}), and by {std:.2g} over all: only the market "
-                "level moves"
+                f"day, no more than rounding ({floor:.2g}), and by {std:.2g} over all: only the "
+                "market level moves"
             ),
         )
     if vanished:

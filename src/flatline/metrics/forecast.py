@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from flatline.errors import SettingsError, ShapeError
 from flatline.metrics.blocks import DayBlocks, Floats, as_columns
-from flatline.metrics.daily import Daily, daily
+from flatline.metrics.daily import Daily, daily_metrics
 from flatline.metrics.pairs import ROUNDING
 
 __all__ = ["Coverage", "ForecastFigures", "forecast_figures", "quantile_coverage"]
@@ -93,7 +93,7 @@ def forecast_figures(
             (the mean of these targets) or "day_mean" (each day's own mean, which knows
             the market's move: what is left is the cross-section alone).
         min_names: Days with fewer labelled stocks are undefined.
-        result: `daily` of the same arrays, where it is at hand.
+        result: `daily_metrics` of the same arrays, where it is at hand.
 
     Raises:
         ShapeError: The arrays disagree.
@@ -118,7 +118,7 @@ def forecast_figures(
         raise ShapeError(f"horizons is {names}, expected {count} of them: one per column.")
     if naive not in ("zero", "mean", "day_mean"):
         raise SettingsError(f"naive is {naive!r}, expected 'zero', 'mean' or 'day_mean'.")
-    found = result or daily(
+    found = result or daily_metrics(
         score, target, day, min_names=min_names, metrics=("ic", "rank_ic"), threads=1
     )
     return [
@@ -146,7 +146,9 @@ def _figures(
     horizon: int,
 ) -> ForecastFigures:
     known = ~np.isnan(target)
-    x, y, index = score[known], target[known], blocks.index[known]
+    # An infinity is as unknown as a NaN, and differences of infinities would warn.
+    x, y = (np.where(np.isfinite(z), z, np.nan)[known] for z in (score, target))
+    index = blocks.index[known]
     names = np.bincount(index, minlength=blocks.count)
     undefined = found.ic.undefined_days[column]
     ic, rank_ic = found.ic, found.rank_ic

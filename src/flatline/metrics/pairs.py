@@ -12,6 +12,8 @@ from flatline.metrics.blocks import Block, Bools, Floats, Ints
 
 __all__ = ["Centred", "Pair", "Why", "cosine"]
 
+# Sums of squares of a million values between these neither overflow nor vanish.
+TINY, HUGE = 1e-140, 1e140
 # A range this small beside the values themselves is what float64 rounding leaves of a constant.
 ROUNDING = 16 * float(np.finfo(np.float64).eps)
 
@@ -28,39 +30,47 @@ class Why(IntEnum):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Centred:
-    """Values less their day's mean, in units of the day's largest deviation.
-
-    The unit keeps squares of very large and very small values from leaving float64.
+    """Values less their day's mean.
 
     Args:
-        value: In [-1, 1]; 0 where a cell does not count. Shape (days, width).
-        unit: The largest deviation, 0 where the day is constant up to rounding.
-            Shape (days,).
+        value: In units of *unit*; 0 where a cell does not count. Shape (days, width).
+        constant: True where a day is constant up to rounding. Shape (days,).
+        unit: One, but for days whose values are so large or small that their squares
+            would leave float64. Shape (days, 1).
     """
 
     value: Floats
+    constant: Bools
     unit: Floats
 
     @classmethod
     def of(cls, x: Floats, counted: Bools | None, names: Ints) -> Centred:
         """Centre each row of *x*, which is 0 where it does not count."""
         count = np.maximum(names, 1)[:, None]
-        # The mean in units of the largest value, so that the sum cannot overflow.
-        largest = np.abs(x).max(1, keepdims=True)
-        safe = np.where(largest > 0, largest, 1.0)
-        value = x / safe
-        value -= value.sum(1, keepdims=True) / count
+        largest = _largest(x)
+        unit = np.ones_like(largest)
+        if not ((largest > TINY) & (largest < HUGE)).all():
+            unit = np.where((largest > 0) & np.isfinite(largest), largest, 1.0)
+            x, largest = x / unit, largest / unit
+        value = x - x.sum(1, keepdims=True) / count
         if counted is not None:
             value *= counted
-        unit = np.abs(value).max(1)
-        unit[unit <= ROUNDING] = 0.0
-        value /= np.where(unit > 0, unit, 1.0)[:, None]
-        return cls(value, unit * safe[:, 0])
+        spread = _largest(value)
+        constant = spread <= ROUNDING * largest
+        if not (spread[~constant] > TINY).all():
+            again = np.where(constant, 1.0, spread)
+            value, unit = value / again, unit * again
+        return cls(value, constant[:, 0], unit)
 
     def std(self, names: Ints) -> Floats:
         """Standard deviation (divided by n) in the units of the values. Shape (days,)."""
         square = np.einsum("dw,dw->d", self.value, self.value) / np.maximum(names, 1)
-        return np.asarray(self.unit * np.sqrt(square))
+        return np.asarray(self.unit[:, 0] * np.sqrt(square))
+
+
+def _largest(x: Floats) -> Floats:
+    """Largest absolute value of each row. Shape (days, 1)."""
+    return np.asarray(np.maximum(x.max(1, keepdims=True), -x.min(1, keepdims=True)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,14 +95,16 @@ class Pair:
     def of(cls, block: Block, score: Floats, target: Floats) -> Pair:
         """The pair of two columns of rows."""
         scores, targets = block.take(score), block.take(target)
+        # A sum is finite only where all of its terms are: the common case costs one pass.
+        if block.present is None and np.isfinite(scores.sum() + targets.sum()):
+            whole = np.full(len(scores), scores.shape[1])
+            return cls(scores, targets, None, whole, np.ones(len(scores), dtype=bool))
         labelled = ~np.isnan(targets)
         if block.present is not None:
             labelled &= block.present
         sound = np.isfinite(scores) & np.isfinite(targets)
         names = labelled.sum(1)
         everywhere = bool(labelled.all())
-        if everywhere and sound.all():
-            return cls(scores, targets, None, names, np.ones(len(scores), dtype=bool))
         finite = np.asarray(~(labelled & ~sound).any(1))
         keep = labelled & sound
         kept_scores, kept_targets = np.where(keep, scores, 0.0), np.where(keep, targets, 0.0)
@@ -109,8 +121,8 @@ class Pair:
         """What is wrong with each day: a `Why`. Shape (days,)."""
         why = np.full(self.names.shape, Why.DEFINED, dtype=np.int8)
         # The last to hold wins: what makes a day undefined first is written last.
-        why[target.unit == 0] = Why.CONSTANT_TARGET
-        why[score.unit == 0] = Why.CONSTANT_SCORE
+        why[target.constant] = Why.CONSTANT_TARGET
+        why[score.constant] = Why.CONSTANT_SCORE
         why[~self.finite] = Why.NOT_FINITE
         why[self.names < min_names] = Why.TOO_FEW_NAMES
         return why

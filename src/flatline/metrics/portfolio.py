@@ -209,7 +209,14 @@ def backtest(
             "at least 1, 0 and 1. Give cost as a fraction of the traded value."
         )
     gross, turnover, unfilled = _run(wanted, r, horizon)
-    return _summary(gross, turnover, cost, days_per_year, wanted, unfilled)
+    return _summary(
+        gross,
+        turnover,
+        cost=cost,
+        days_per_year=days_per_year,
+        wanted=wanted,
+        unfilled=unfilled,
+    )
 
 
 def _run(wanted: Floats, returns: Floats, horizon: int) -> tuple[Floats, Floats, float | None]:
@@ -236,6 +243,7 @@ def _run(wanted: Floats, returns: Floats, horizon: int) -> tuple[Floats, Floats,
 def _summary(
     gross: Floats,
     turnover: Floats,
+    *,
     cost: float,
     days_per_year: int,
     wanted: Floats,
