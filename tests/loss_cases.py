@@ -1,11 +1,11 @@
 """One way to call every loss term on a batch of scored days."""
 
 import torch
-from strategies import ScoredDays
 
 from flatline.losses.blend import TERMS
 from flatline.losses.laws import LAWS, OPTIONS
 from flatline.losses.per_day import PerDay
+from strategies import ScoredDays
 
 LEVELS = (0.1, 0.5, 0.8)
 NAMES = sorted(LAWS)

@@ -11,15 +11,18 @@ from scipy import special, stats
 
 
 def mse(score, target):
+    """Mean squared error."""
     return np.mean((score - target) ** 2) if len(score) else None
 
 
 def huber(score, target, delta=1.0):
+    """Huber's loss, its knee in root mean squares of the targets."""
     size = math.sqrt(np.mean(target**2)) if len(target) else 0.0
     return np.mean(special.huber(delta * size, score - target)) if size else None
 
 
 def pinball(score, target, levels):
+    """Pinball loss, averaged over levels."""
     if not len(target):
         return None
     cost = [
@@ -31,6 +34,7 @@ def pinball(score, target, levels):
 
 
 def coverage(score, target, levels, softness=0.1, min_names=5):
+    """Squared gap of the smooth share below each quantile, averaged over levels."""
     if len(target) < min_names or np.ptp(target) == 0:
         return None
     gaps = []
@@ -41,6 +45,7 @@ def coverage(score, target, levels, softness=0.1, min_names=5):
 
 
 def bce(score, target, threshold=0.0):
+    """Binary cross-entropy of logits."""
     if not len(score):
         return None
     chance = special.expit(score)
@@ -48,12 +53,14 @@ def bce(score, target, threshold=0.0):
 
 
 def ic(score, target, min_names=5):
+    """One minus Pearson."""
     if len(score) < min_names or np.ptp(score) == 0 or np.ptp(target) == 0:
         return None
     return 1 - stats.pearsonr(score, target).statistic
 
 
-def rank_ic(score, target, softness=10.0, min_names=5):
+def rank_ic(score, target, softness=5.0, min_names=5):
+    """One minus Pearson of soft ranks and average ranks."""
     if len(score) < min_names or np.ptp(score) == 0 or np.ptp(target) == 0:
         return None
     half = softness * np.std(score) / len(score)
@@ -62,6 +69,7 @@ def rank_ic(score, target, softness=10.0, min_names=5):
 
 
 def listnet(score, target, tau=1.0, top_k=None):
+    """Kullback-Leibler divergence of the top-one probabilities."""
     if len(score) < 2 or np.ptp(target) == 0:
         return None
     scale = tau * np.std(target)
@@ -77,7 +85,7 @@ def _compared(target, ratio):
     """Pairs by place in the order of targets, with weights, by the rule of the ladder."""
     n, ladder, first = len(target), [], 1
     while first < n:
-        after = max(first + 1, math.ceil(first * ratio - 1e-9))
+        after = 2 if first == 1 else max(first + 1, math.ceil(first * ratio))
         if after - 1 < n:
             ladder.append([first, (first + after - 1) // 2, after - 1])
         first = after
@@ -98,22 +106,24 @@ def _pair_mean(score, target, cost, ratio, weigh=None):
         i, j = order[low], order[high]
         if target[i] == target[j]:
             continue
-        if weigh is not None:
-            weight *= weigh(i, j)
-        total += weight * cost(lead[high] - lead[low])
-        mass += weight
+        share = weight if weigh is None else weight * weigh(i, j)
+        total += share * cost(lead[high] - lead[low])
+        mass += share
     return total / mass
 
 
 def ranknet(score, target, tau=1.0, ratio=1.6):
+    """Logistic loss over the compared pairs."""
     return _pair_mean(score, target, lambda d: np.logaddexp(0, -d / tau), ratio)
 
 
 def margin(score, target, margin=1.0, ratio=1.6):
+    """Hinge loss over the compared pairs."""
     return _pair_mean(score, target, lambda d: max(0.0, margin - d), ratio)
 
 
 def lambdarank(score, target, tau=1.0, ratio=1.6):
+    """Logistic loss over the compared pairs, weighted by the change in NDCG."""
     gain = (stats.rankdata(target) - 1) / max(len(target) - 1, 1)
     place = np.empty(len(score))
     place[np.lexsort((target, -score))] = np.arange(1, len(score) + 1)
@@ -125,6 +135,7 @@ def lambdarank(score, target, tau=1.0, ratio=1.6):
 
 
 def positions(score, min_names=5):
+    """Dollar-neutral positions, sizes summing to one."""
     if len(score) < min_names or np.ptp(score) == 0:
         return None
     apart = score - np.mean(score)
@@ -132,11 +143,13 @@ def positions(score, min_names=5):
 
 
 def sharpe(score, target, min_names=5):
+    """Minus the return of the portfolio."""
     held = positions(score, min_names)
     return None if held is None else -held @ target
 
 
 def exposure(score, target, exposures, min_names=5):
+    """Squared exposure to standardised factors, averaged over factors."""
     held = positions(score, min_names)
     if held is None:
         return None
@@ -150,12 +163,14 @@ def turnover(held, held_before):
 
 
 def variance_floor(score, target, floor=0.1):
+    """Squared shortfall of the spread."""
     if len(score) < 2 or np.ptp(target) == 0:
         return None
     return max(0.0, floor - np.std(score) / np.std(target)) ** 2
 
 
 def reciprocal_spread(score, target, softening=0.01):
+    """Softened reciprocal of the spread."""
     if len(score) < 2 or np.ptp(target) == 0:
         return None
     return 1 / math.hypot(np.std(score) / np.std(target), softening)

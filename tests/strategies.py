@@ -25,6 +25,7 @@ class ScoredDays(NamedTuple):
 
     @property
     def days(self) -> Days:
+        """The day of every row."""
         return Days.from_ids(self.group_day)
 
     def rows(self, order):

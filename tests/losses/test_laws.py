@@ -4,12 +4,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from loss_cases import NAMES, gradient, named, options_of, per_day, score_of
-from oracles import loss_by_day, turnover_by_day
-from strategies import ScoredDays, make_scored_days, scored_days
 
 from flatline.losses.blend import TERMS
 from flatline.losses.laws import LAWS
+from loss_cases import NAMES, gradient, named, options_of, per_day, score_of
+from oracles import loss_by_day, turnover_by_day
+from strategies import ScoredDays, make_scored_days, scored_days
 
 # Float64 sums of a few dozen terms in another order differ by less.
 CLOSE = 1e-9
@@ -18,6 +18,7 @@ FEW = settings(max_examples=25, deadline=None)
 
 
 def assert_same(a, b):
+    """Same values, same valid days."""
     assert torch.equal(a.valid, b.valid)
     torch.testing.assert_close(a.value, b.value, rtol=CLOSE, atol=CLOSE)
 
@@ -73,6 +74,7 @@ def test_a_further_day_is_one_further_value(name, a, b, seed):
 
 
 def narrow(batch, wide):
+    """The first few horizons of a batch."""
     return batch._replace(
         score=batch.score[:, :wide], target=batch.target[:, :wide], mask=batch.mask[:, :wide]
     )
@@ -155,6 +157,7 @@ def test_the_unit_of_the_returns_is_a_factor(name, batch, by):
 
 
 def edge_case(kind):
+    """Three days that are awkward in one way."""
     batch = make_scored_days([6, 6, 6], ties=kind == "ties", missing=0.3)
     if kind == "one stock":
         return make_scored_days([1, 1, 1])
@@ -235,6 +238,7 @@ def test_nan_stays_visible(name, where):
 
 
 def constant(batch, to=0.0):
+    """The batch with one score for all."""
     return batch._replace(score=torch.full_like(batch.score, to))
 
 

@@ -55,7 +55,7 @@ def rank_ic_loss(
     mask: Tensor,
     days: Days,
     *,
-    softness: float = 10.0,
+    softness: float = 5.0,
     min_names: int = 5,
 ) -> PerDay:
     """One minus the rank correlation of score and target across stocks, day by day.

@@ -11,6 +11,7 @@ and number of stocks alone, whatever the order of the rows and the rest of the b
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -52,7 +53,8 @@ def strides(width: int, ratio: float) -> list[Stride]:
         )
     ladder, first = [], 1
     while first < width:
-        after = max(first + 1, int(-(-first * ratio // 1)))
+        # Distance 1 stands alone: a day of two stocks has no other.
+        after = 2 if first == 1 else max(first + 1, math.ceil(first * ratio))
         # A rung that leaves no room for itself is left to the one before it.
         if after <= width:
             ladder.append(Stride(first, (first + after - 1) // 2, after - 1))

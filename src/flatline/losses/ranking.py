@@ -133,7 +133,9 @@ def lambdarank_loss(
     The gain of a stock is the share of its day's stocks that it beat, the discount
     1 / log2(1 + place), places by score, highest first. Equal scores take their places
     worst first: the choice does not depend on the order of the rows, and constant
-    scores keep a gradient. The weights have no gradient and sum to one.
+    scores keep a gradient. The weights have no gradient and sum to one; since they move
+    with the order, follow the gradient and not the value, which is not least in perfect
+    order.
 
     Args:
         score: Model output, in the unit of the target. Shape (rows, horizons).

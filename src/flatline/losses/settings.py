@@ -69,7 +69,7 @@ class BlendSettings(BaseModel):
     huber_delta: Positive = 1.0
     coverage_softness: Positive = 0.1
     bce_threshold: Weight = 0.0
-    rank_ic_softness: Positive = 10.0
+    rank_ic_softness: Positive = 5.0
     listnet_tau: Positive = 1.0
     listnet_top_k: Annotated[int, Field(ge=1)] | None = None
     ranknet_tau: Positive = 1.0
