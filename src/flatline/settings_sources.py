@@ -191,7 +191,9 @@ def _agree(path: Place, before: Given | None, now: Given) -> None:
         else _plain(before.value) == _plain(now.value)
     )
     if not same:
-        value = now.value.on if isinstance(now.value, Switch) else now.value
+        value = now.value
+        if isinstance(value, Switch):
+            value = "on" if value.on else "off"
         raise SettingsError(
             f"{'.'.join(path)} is {before.value} by {before.origin} and {value} by {now.origin}, "
             "expected one value. Drop one of them."

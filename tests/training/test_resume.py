@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from training.toy import Toy
-from training.victim import SETTINGS, Killer, train
 
 from flatline.errors import ArtifactError, SettingsError
+from training.toy import Toy
+from training.victim import SETTINGS, Killer, train
 
 HERE = Path(__file__).parent
 
@@ -23,6 +23,7 @@ class KilledError(Exception):
 
 
 def kill():
+    """End the training from within."""
     raise KilledError
 
 
@@ -33,6 +34,7 @@ def facts(result):
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
+    """What the run comes to when nobody interrupts it."""
     folder = tmp_path_factory.mktemp("runs") / "undisturbed"
     model = Toy()
     torch.manual_seed(3)
@@ -44,7 +46,7 @@ def undisturbed(tmp_path_factory):
 def test_resumes_bit_for_bit_after_sigkill(tmp_path, undisturbed):
     """A process killed by SIGKILL in mid-epoch, resumed, logs the very same losses."""
     paths = os.pathsep.join([str(HERE.parents[1] / "src"), str(HERE.parent)])
-    process = subprocess.run(
+    process = subprocess.run(  # noqa: S603 - our own interpreter and script
         [sys.executable, str(HERE / "victim.py"), str(tmp_path / "run"), "9"],
         env=os.environ | {"PYTHONPATH": paths},
         capture_output=True,
@@ -126,8 +128,8 @@ def test_other_settings_are_another_run(tmp_path):
     """Resuming with another learning rate is refused by name."""
     with pytest.raises(KilledError):
         train(tmp_path / "run", callbacks=[Killer(3, kill)])
+    changed = SETTINGS.model_copy(update={"learning_rate": 0.5})
     with pytest.raises(SettingsError, match=r"^learning_rate is 0\.5, expected 0\.01 as in the"):
-        changed = SETTINGS.model_copy(update={"learning_rate": 0.5})
         train(tmp_path / "run", resume=True, settings=changed)
 
 

@@ -1,4 +1,4 @@
-"""A small world for the training tests: days of stocks, a model and a loss, no file and no download."""
+"""A small world for the training tests: days of stocks, a model and a loss."""
 
 from typing import NamedTuple
 
@@ -40,22 +40,28 @@ class Shuffled:
         return len(self.batches)
 
     def set_epoch(self, epoch):
+        """Choose the order of the next pass."""
         self.epoch = epoch
 
     def __iter__(self):
         order = np.random.default_rng([self.seed, self.epoch]).permutation(len(self.batches))
         for position in order:
             inputs, labels = self.batches[position]
-            jitter = torch.randn_like(inputs["features"]) * float(np.random.rand()) * 0.1
+            # Both global generators, as augmentations in user code draw from them.
+            width = 0.1 * float(np.random.rand())  # noqa: NPY002
+            jitter = width * torch.randn_like(inputs["features"])
             yield {**inputs, "features": inputs["features"] + jitter}, labels
 
 
 class Head(nn.Module):
+    """A point and ascending quantiles per horizon."""
+
     def __init__(self, width):
         super().__init__()
         self.linear = nn.Linear(width, len(HORIZONS) * (1 + len(LEVELS)))
 
     def forward(self, x):
+        """Rows to a forecast."""
         out = self.linear(x).reshape(len(x), len(HORIZONS), -1)
         return Forecast(out[..., 0], out[..., 0:1] + out[..., 1:].exp().cumsum(-1) - 1.5)
 
@@ -72,12 +78,15 @@ class Toy(nn.Module):
         self.head = Head(width)
 
     def forward(self, batch):
+        """A batch to a forecast."""
         x = self.encoder(batch["features"].flatten(1))
         fused = self.fusion(torch.cat([x, torch.sigmoid(self.gate) * self.graph(x)], -1))
         return self.head(torch.tanh(fused))
 
 
 class Report(NamedTuple):
+    """The parts of a loss report that training reads."""
+
     total: torch.Tensor
     terms: dict
     gradient_share: dict
@@ -93,6 +102,7 @@ class ToyLoss(nn.Module):
         self.register_buffer("running", torch.ones(()))
 
     def forward(self, forecast, labels, days, *, stock_id=None):
+        """The report of one batch."""
         days.check_rows(score=forecast.point, stock_id=stock_id)
         error = torch.where(labels.known, forecast.point - labels.value, 0.0).square().mean(0)
         if self.training:

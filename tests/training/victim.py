@@ -1,13 +1,13 @@
-"""A training that kills itself: run as `python victim.py FOLDER STEP` with src and here on the path."""
+"""A training that kills itself: `python victim.py FOLDER STEP`, src and tests on the path."""
 
 import os
 import signal
 import sys
 
 from lightning.pytorch.callbacks import Callback
-from training.toy import Shuffled, Toy, ToyLoss, make_batches
 
 from flatline.training import TrainingSettings, fit, seed_all
+from training.toy import Shuffled, Toy, ToyLoss, make_batches
 
 SETTINGS = TrainingSettings(
     max_epochs=3,
@@ -29,6 +29,7 @@ class Killer(Callback):
         self.step, self.act = step, act
 
     def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        """Act before the step after this one."""
         if trainer.global_step == self.step:
             self.act()
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from flatline.batch import DayBatch, Labels
 from flatline.errors import SettingsError
-from flatline.metrics.dispersion import Flat, FlatFinding, find_flat
+from flatline.metrics import Flat, FlatFinding, find_flat
 from flatline.training.seeds import untouched_generators
 from flatline.training.settings import GuardSettings
 
@@ -233,7 +233,8 @@ class Guard:
         ]
         if not due or self.settings.action == "off":
             return Decision("pass")
-        sentence = " ".join(f.sentence for f in counted if f.kind in due)
+        which = [f"horizon {f.horizon}: {f.sentence}" for f in counted if f.kind in due]
+        sentence = "; ".join(which) + "."
         act = self.settings.action
         if act == "reinit":
             if self.reinits >= self.settings.max_reinits:

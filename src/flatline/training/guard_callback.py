@@ -13,7 +13,7 @@ from torch import nn
 from flatline.batch import DayBatch, Labels
 from flatline.errors import DegenerateError
 from flatline.losses.laws import LAWS
-from flatline.metrics.dispersion import FlatFinding
+from flatline.metrics import FlatFinding
 from flatline.training.guard import Guard, find_module, flat_findings, probe_batches, reinitialise
 from flatline.training.module import Trainee
 from flatline.training.seeds import untouched_generators

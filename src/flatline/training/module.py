@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from flatline.batch import DayBatch, Forecast, Labels, days_of
 from flatline.days import Days
 from flatline.errors import NoValidDayError
-from flatline.metrics.dispersion import find_flat
+from flatline.metrics import find_flat
 from flatline.training.guard import LIFELESS
 from flatline.training.loader import ResumableLoader
 from flatline.training.optimizer import check_optimizer, make_optimizer
@@ -155,8 +155,9 @@ class Trainee(pl.LightningModule):
         """The same error, with the kind of flat that the scores are, if they are."""
         score = forecast.point.detach().float().cpu().numpy()
         found = find_flat(score, inputs["group_day"].cpu().numpy())
-        flat = "".join(f" {finding.sentence}" for finding in found if finding.kind in LIFELESS)
-        return NoValidDayError(f"{error} This was step {self.global_step + 1}.{flat}")
+        flat = [f"column {f.horizon}: {f.sentence}" for f in found if f.kind in LIFELESS]
+        why = f" Scores: {'; '.join(flat)}." if flat else ""
+        return NoValidDayError(f"{error} This was step {self.global_step + 1}.{why}")
 
     def on_validation_epoch_start(self) -> None:
         """Start a new validation."""

@@ -28,8 +28,8 @@ class Schedule:
         epoch_steps: Steps of one epoch, where the factor moves once an epoch; 1 otherwise.
 
     Example:
-        >>> cosine = Schedule("cosine", warmup=2, total=10, final=0.0)
-        >>> [round(cosine.factor(step), 3) for step in (0, 1, 2, 6, 10)]
+        >>> cosine = Schedule("cosine", warmup=2, total=9, final=0.0)
+        >>> [round(cosine.factor(step), 3) for step in (0, 1, 2, 5, 8)]
         [0.5, 1.0, 1.0, 0.5, 0.0]
     """
 
@@ -52,8 +52,8 @@ class Schedule:
             # Never 0, which would waste the first step or, per epoch, the first epoch.
             return min(1.0, (step + self.epoch_steps) / self.warmup)
         if self.kind == "cosine":
-            # An epoch-wise cosine takes its last value in the last epoch.
-            last = max(1, self.total - self.warmup - (self.epoch_steps - 1))
+            # The last step, or the last epoch, has the lowest rate.
+            last = max(1, self.total - self.warmup - self.epoch_steps)
             done = min(1.0, (step - self.warmup) / last)
             return self.final + (1.0 - self.final) * 0.5 * (1.0 + math.cos(math.pi * done))
         if self.kind == "plateau":

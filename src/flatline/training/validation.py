@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from flatline.batch import DayBatch, Forecast, Labels
-from flatline.metrics.daily import Why, daily
-from flatline.metrics.dispersion import find_flat
+from flatline.metrics import Why, daily_rank_ic, find_flat
 from flatline.training.guard import LIFELESS
 
 __all__ = ["Validation", "ValidationScores"]
@@ -88,7 +87,7 @@ class ValidationScores:
     def finish(self) -> Validation:
         """The numbers of everything taken in."""
         day, score = np.concatenate(self._day), np.concatenate(self._score)
-        result = daily(score, np.concatenate(self._target), day, metrics=("rank_ic",)).rank_ic
+        result = daily_rank_ic(score, np.concatenate(self._target), day)
         kinds = dict.fromkeys(f.kind for f in find_flat(score, day) if f.kind in LIFELESS)
         # Days without enough labels, or whose labels are all equal, say nothing about the model.
         judged = (result.why != Why.TOO_FEW_NAMES) & (result.why != Why.CONSTANT_TARGET)
