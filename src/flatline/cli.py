@@ -128,7 +128,7 @@ def train(
         f"epoch {result.best_epoch} with a validation RankIC of {result.best_score:.4f}"
     )  # fmt: skip
     out.print(
-        f"{result.steps} steps in {result.seconds:.0f} s (stopped by {result.stopped}); best: {best}"
+        f"{result.steps} steps in {result.seconds:.0f} s, stopped by {result.stopped}; best: {best}"
     )
     if tree.run.export_predictions:
         out.print(f"predictions: {write_predictions(predict_test(experiment, model), run_dir)}")

@@ -11,7 +11,7 @@ from flatline.errors import ShapeError
 from flatline.harness import Status, Subject, check
 from flatline.harness.subject import labels_like
 
-DAYS, STOCKS, FEATURES, HORIZONS = 12, 40, 4, 2
+DAYS, STOCKS, FEATURES, HORIZONS = 12, 40, 12, 2
 STEPS = 120
 
 

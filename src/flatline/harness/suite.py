@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from flatline.harness.checks import contract, degeneracy, learning, liveness
 from flatline.harness.isolation import isolated
@@ -20,10 +20,27 @@ from flatline.harness.subject import Scored, Subject
 from flatline.harness.verdicts import Culprit, Stage, Status, Verdict, module_culprit
 from flatline.metrics.daily import daily_rank_ic
 
-__all__ = ["check"]
+__all__ = ["Examination", "check", "examine"]
 
-# Fresh models whose luck is the null distribution of skill.
+# Fresh models whose luck is the null distribution of skill, and the validation
+# batches it is measured on: their spread is that of weights, not of days.
 UNTRAINED = 24
+UNTRAINED_BATCHES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """The verdicts on a subject, and what the smoke training cost.
+
+    Args:
+        verdicts: One per check, in the order in which they can speak.
+        rows_per_second: Training throughput; None where the subject's code raised.
+        peak_bytes: Peak memory of a CUDA device; None elsewhere.
+    """
+
+    verdicts: list[Verdict]
+    rows_per_second: float | None = None
+    peak_bytes: int | None = None
 
 
 def check(
@@ -34,7 +51,23 @@ def check(
     place: Place | None = None,
     on_step: Callable[[int], None] = lambda _: None,
 ) -> list[Verdict]:
-    """Judge a subject: train it briefly, measure it, and say what was found.
+    """Judge a subject: the verdicts of `examine`.
+
+    Returns:
+        One verdict per check, in the order in which they can speak.
+    """
+    return examine(subject, steps=steps, seed=seed, place=place, on_step=on_step).verdicts
+
+
+def examine(
+    subject: Subject,
+    *,
+    steps: int = 300,
+    seed: int = 0,
+    place: Place | None = None,
+    on_step: Callable[[int], None] = lambda _: None,
+) -> Examination:
+    """Train a subject briefly, measure it, and say what was found.
 
     All global state (generators, threads, torch's flags) is left as it was.
     An exception of the subject's own code becomes a verdict of status error.
@@ -45,17 +78,15 @@ def check(
         seed: Seed of everything random.
         place: Device and precision; the CPU in fp32 by default.
         on_step: Called with the number of steps done, for progress.
-
-    Returns:
-        One verdict per check, in the order in which they can speak.
     """
     place = place or Place(torch.device("cpu"))
     with isolated(seed):
         try:
             run = smoke(subject, steps=steps, place=place, on_step=on_step)
         except Exception as error:  # noqa: BLE001 (a subject may raise anything)
-            return [_broken("smoke training", error)]
-        return list(_verdicts(subject, run, place))
+            return Examination([_broken("smoke training", error)])
+        verdicts = list(_verdicts(subject, run, place))
+    return Examination(verdicts, run.rows_per_second, run.peak_bytes)
 
 
 def _verdicts(subject: Subject, run: Smoke, place: Place) -> Iterator[Verdict]:
@@ -66,11 +97,11 @@ def _verdicts(subject: Subject, run: Smoke, place: Place) -> Iterator[Verdict]:
     def skill() -> Verdict:
         if scored.oracle is None:
             return learning.no_oracle()
-        fresh = np.stack([_skill(scored, _fresh(subject, place)) for _ in range(UNTRAINED)])
-        return learning.skill_beats_untrained(_skill(scored, scored.score), fresh)
+        fresh = np.stack([_skill(_fresh(subject, place)) for _ in range(UNTRAINED)])
+        return learning.skill_beats_untrained(_skill(scored), fresh)
 
     exact = place.device.type == "cpu"
-    for judge in (
+    judges: tuple[Callable[[], Verdict], ...] = (
         lambda: liveness.blocks_get_gradient(run.model, run.gradients),
         lambda: liveness.blocks_move(run.model, run.movement, steps=run.steps),
         lambda: learning.loss_falls(run.loss_before.numpy(), run.loss_after.numpy()),
@@ -78,7 +109,8 @@ def _verdicts(subject: Subject, run: Smoke, place: Place) -> Iterator[Verdict]:
         lambda: degeneracy.scale_in_range(score, target, day),
         skill,
         lambda: contract.evaluations_agree(scored.score, run.again, exact=exact),
-    ):
+    )
+    for judge in judges:
         started = time.perf_counter()
         try:
             verdict = judge()
@@ -87,15 +119,16 @@ def _verdicts(subject: Subject, run: Smoke, place: Place) -> Iterator[Verdict]:
         yield replace(verdict, seconds=time.perf_counter() - started)
 
 
-def _fresh(subject: Subject, place: Place) -> Tensor:
+def _fresh(subject: Subject, place: Place) -> Scored:
     model = subject.model().to(place.device)
-    return score_split(subject, model, "valid", place).score
+    return score_split(subject, model, "valid", place, limit=UNTRAINED_BATCHES)
 
 
-def _skill(scored: Scored, score: Tensor) -> NDArray[np.float64]:
+def _skill(scored: Scored) -> NDArray[np.float64]:
     if scored.oracle is None:
         raise ValueError("skill needs an oracle")
-    return daily_rank_ic(_array(score), _array(scored.oracle), scored.day.numpy()).mean()
+    daily = daily_rank_ic(_array(scored.score), _array(scored.oracle), scored.day.numpy())
+    return daily.mean()
 
 
 def _suspect(subject: Subject, run: Smoke, place: Place) -> Culprit | None:
@@ -104,10 +137,9 @@ def _suspect(subject: Subject, run: Smoke, place: Place) -> Culprit | None:
     found = point_of_death(spreads, floor)
     if found is None:
         return None
-    module: nn.Module = run.model.get_submodule(found.path)
     return module_culprit(
         found.path,
-        module,
+        run.model.get_submodule(found.path),
         evidence=f"spread within the day of its output is {found.relative:.2g} of its size",
         remedy="Look at its weights and its input: every module behind it is flat.",
     )

@@ -105,11 +105,13 @@ def take(
 
 
 @torch.no_grad()
-def score_split(subject: Subject, model: nn.Module, split: str, place: Place) -> Scored:
-    """Eval-mode scores over a whole split, on the CPU."""
+def score_split(
+    subject: Subject, model: nn.Module, split: str, place: Place, *, limit: int | None = None
+) -> Scored:
+    """Eval-mode scores over the first *limit* batches of a split, or all of it, on the CPU."""
     model.eval()
     scores, targets_, days, oracles = [], [], [], []
-    for inputs, targets in take(subject, split, place.device):
+    for inputs, targets in take(subject, split, place.device, limit):
         score = subject.scores(forward(model, inputs, place))
         scores.append(score.cpu())
         targets_.append(labels_like(targets, score).cpu())

@@ -1,0 +1,80 @@
+"""Smoke trainings of the reference subjects: on the CPU, and on CUDA where there is one."""
+
+import pytest
+import torch
+
+from flatline.harness import Place, Status, examine
+from flatline.harness.subject import Subject
+from flatline.settings import Settings
+from flatline.subjects import REFERENCES, reference
+
+# Small enough for seconds on a core, large enough to learn from.
+LIGHT = Settings(
+    data={
+        "source": {"market": "small"},
+        "lookback": 12,
+        "batch_rows": 300,
+        "graph": {"same_sector": 0},
+    },
+    model={"hidden": 16, "variable_width": 8, "fan_top_k": 1, "san_slices": 3},
+    training={"learning_rate": 5e-3},
+)
+STEPS = 200
+
+
+@pytest.fixture(scope="module", params=sorted(REFERENCES))
+def subject(request):
+    """Each reference subject in turn."""
+    return reference(request.param, LIGHT)
+
+
+@pytest.fixture(scope="module")
+def on_cpu(subject):
+    """The verdicts of a subject on the CPU, by check."""
+    return {v.check: v for v in examine(subject, steps=STEPS).verdicts}
+
+
+@pytest.mark.degeneracy
+def test_a_healthy_reference_passes_on_the_cpu(on_cpu):
+    """No verdict on a healthy reference subject is anything but a pass."""
+    assert {c: v.measured for c, v in on_cpu.items() if v.status != Status.PASS} == {}
+
+
+@pytest.mark.degeneracy
+def test_a_reference_with_a_dead_head_fails(subject):
+    """The same subject, its head zeroed and frozen, is caught and the head is named."""
+
+    def dead():
+        model = subject.model()
+        for parameter in model.head.parameters():
+            torch.nn.init.zeros_(parameter)
+            parameter.requires_grad_(False)
+        return model
+
+    parts = {name: getattr(subject, name) for name in Subject.__dataclass_fields__}
+    # Nothing is left to train but what no gradient reaches.
+    broken = Subject(**parts | {"model": dead, "loss": loss_beside_the_head})
+    verdicts = {v.check: v for v in examine(broken, steps=3).verdicts}
+    flat = verdicts["scores vary within the day"]
+    assert flat.status == Status.FAIL
+    assert flat.culprit.path.startswith("head")
+
+
+def loss_beside_the_head(outputs, targets, inputs):
+    """A loss with a gradient function, whatever the head does."""
+    zero = torch.zeros((), device=outputs.point.device, requires_grad=True)
+    return (outputs.point - torch.nan_to_num(targets.value)).square().mean() + zero
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("precision", ["fp32", "bf16-mixed"])
+def test_cuda_gives_the_verdicts_of_the_cpu(subject, on_cpu, cuda, precision):
+    """200 steps on CUDA: every verdict is that of the CPU; what it cost is printed."""
+    found = examine(subject, steps=STEPS, place=Place(cuda, precision))
+    print(  # noqa: T201 (the figures of a smoke run are its output)
+        f"\n{subject.name} {precision}: {found.rows_per_second:,.0f} rows/s, "
+        f"peak {found.peak_bytes / 2**20:,.0f} MiB"
+    )
+    for verdict in found.verdicts:
+        print(f"  {verdict.status}: {verdict.check}: {verdict.measured}")  # noqa: T201
+    assert {v.check: v.status for v in found.verdicts} == {c: v.status for c, v in on_cpu.items()}
