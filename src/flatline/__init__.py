@@ -1,1 +1,39 @@
-"""flatline: a regression gate for return-prediction models, and the stack it guards."""
+"""flatline: a regression gate for return-prediction models, and the stack it guards.
+
+Names are imported when first used, so that `import flatline` is quick and
+threads can be chosen before torch starts.
+
+Example:
+    >>> import flatline as fl
+    >>> fl.reference("atft_gat_fan").name
+    'atft_gat_fan'
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from flatline import losses, metrics, models
+    from flatline.harness import Subject, check
+    from flatline.subjects import reference
+    from flatline.training import DegeneracyGuard
+
+_HOME = {
+    "DegeneracyGuard": "flatline.training",
+    "Subject": "flatline.harness",
+    "check": "flatline.harness",
+    "reference": "flatline.subjects",
+}
+_ROOMS = frozenset({"losses", "metrics", "models"})
+
+__all__ = ["DegeneracyGuard", "Subject", "check", "losses", "metrics", "models", "reference"]
+
+
+def __getattr__(name: str) -> object:
+    if name in _ROOMS:
+        return import_module(f"flatline.{name}")
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)

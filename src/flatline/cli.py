@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,8 +28,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-# Figures go to standard output, progress and errors beside it.
-out, err = Console(), Console(stderr=True)
+# Figures go to standard output, progress and errors beside it. A file or a pipe
+# has no width of its own: give the tables what they need.
+out = Console(width=None if sys.stdout.isatty() else 110)
+err = Console(stderr=True)
 
 NAMES = f"Names of the shell that are read as settings:\n\n{alias_help()}"
 Data = Annotated[

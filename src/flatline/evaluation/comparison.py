@@ -119,18 +119,21 @@ def _numbers(rows: pl.DataFrame, name: str) -> NDArray[np.float64]:
 
 def comparison_table(compared: list[Compared]) -> Table:
     """The comparison as rich prints it; intervals at 95 % by block bootstrap over days."""
-    table = Table(title="RankIC by forecast, and beyond volatility, size and sector")
-    for heading in ("horizon", "forecast", "RankIC", "beyond", "first less this", "undefined"):
-        table.add_column(heading, justify="left" if heading == "forecast" else "right")
-    for one in compared:
+    first = compared[0].name if compared else "first"
+    table = Table(title="RankIC on the rows that all forecasts scored", title_justify="left")
+    table.add_column("h", justify="right")
+    table.add_column("forecast")
+    for heading in ("RankIC", "beyond volatility, size, sector", f"{first} ahead by"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for k, one in enumerate(compared):
+        last = k + 1 == len(compared) or compared[k + 1].horizon != one.horizon
         table.add_row(
             str(one.horizon),
             one.name,
             _shown(one.rank_ic),
             _shown(one.beyond),
             "" if one.ahead is None else _shown(one.ahead),
-            str(one.undefined_days),
-            end_section=False,
+            end_section=last,
         )
     return table
 
@@ -139,5 +142,5 @@ def _shown(interval: Interval) -> str:
     if interval.mean is None:
         return "-"
     if interval.low is None or interval.high is None:
-        return f"{interval.mean:.4f}"
-    return f"{interval.mean:.4f} [{interval.low:.4f}, {interval.high:.4f}]"
+        return f"{interval.mean:.3f}"
+    return f"{interval.mean:.3f} [{interval.low:.3f}, {interval.high:.3f}]"

@@ -1,4 +1,4 @@
-"""The judgement of a run: its figures on the test days, beside the reference learners."""
+"""The judgement of a run: its figures on the test days, beside reference learners and oracle."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rich.table import Table
 
 from flatline.data.quarantine import quarantine_table
 from flatline.evaluation.comparison import Compared, compare, comparison_table
-from flatline.evaluation.learners import LEARNERS, learn_and_predict, low_volatility
+from flatline.evaluation.learners import LEARNERS, learn_and_predict, low_volatility, score_panel
 from flatline.evaluation.run import open_run, predict_test
 from flatline.metrics.table import render, summarise
 
@@ -84,6 +84,9 @@ def judge_run(
             seed = experiment.settings.training.seed
             frames[name] = learn_and_predict(name, panel, fold.train, fold.test, seed=seed)
         frames["low volatility"] = low_volatility(panel, fold.test)
+        expected = experiment.oracle()
+        if expected is not None:
+            frames["oracle"] = score_panel(panel, fold.test, expected[fold.test])
         on_stage("comparing")
         compared = compare(frames, panel)
     return Judgement(run_dir, experiment.quarantine, figures, compared)

@@ -18,7 +18,7 @@ from flatline.data.within_day import day_rank
 from flatline.errors import DataError, SettingsError
 from flatline.evaluation.predict import to_frame
 
-__all__ = ["LEARNERS", "learn_and_predict", "low_volatility"]
+__all__ = ["LEARNERS", "learn_and_predict", "low_volatility", "score_panel"]
 
 # More training rows than this add minutes, not skill, to 32 weak features.
 MOST_ROWS = 1_500_000
@@ -130,11 +130,21 @@ def low_volatility(panel: Panel, test: NDArray[np.int64], *, window: int = 60) -
     with np.errstate(invalid="ignore", divide="ignore"):
         volatility = np.sqrt(np.maximum(q / n - (s / n) ** 2, 0.0))
     score = -np.where(n >= window // 3, volatility, np.nan)[test - first]
-    usable = panel.present[test] & np.isfinite(score)
-    rows = np.argwhere(usable)
-    wide = np.repeat(score[usable][:, None], len(panel.horizons), 1)
-    day, stock = test[rows[:, 0]], rows[:, 1]
-    return to_frame(panel, day, stock, score=wide, target=panel.target[day, stock])
+    return score_panel(panel, test, np.repeat(score[:, :, None], len(panel.horizons), 2))
+
+
+def score_panel(panel: Panel, days: NDArray[np.int64], score: NDArray[np.floating]) -> pl.DataFrame:
+    """A frame as `predict` gives it, of scores that are at hand for whole days.
+
+    Args:
+        panel: Dates, codes and returns.
+        days: Positions of the days.
+        score: NaN where a stock is not scored. Shape (days, stocks, horizons).
+    """
+    rows = np.argwhere(panel.present[days] & np.isfinite(score).all(-1))
+    day, stock = days[rows[:, 0]], rows[:, 1]
+    given = score[rows[:, 0], stock]
+    return to_frame(panel, day, stock, score=given, target=panel.target[day, stock])
 
 
 def _trailing(x: NDArray[np.float64], window: int) -> NDArray[np.float64]:
