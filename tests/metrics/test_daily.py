@@ -219,6 +219,7 @@ def test_only_what_is_asked_for():
     score, target, day = panel(1)
     found = daily_metrics(score, target, day, metrics=("rank_ic",))
     assert np.isnan(found.ic.value).all()
+    assert not found.ic.defined.any()
     np.testing.assert_array_equal(
         found.rank_ic.value, daily_metrics(score, target, day).rank_ic.value
     )
