@@ -252,9 +252,12 @@ class DayBatches:
         index, attributes = np.empty((2, 0), dtype=np.int64), np.empty((0, 0), dtype=np.float32)
         if self._edges is not None:
             index, attributes = self._edges.edges(day, stocks)
+        # Picked along the transposed axis: the one copy of the window. Filled by
+        # numpy: waking torch's threads for it costs more than the work.
+        features = window.transpose(1, 0, 2)[stocks]
+        np.putmask(features, np.isnan(features), 0.0)
         return _Day(
-            # Picked along the transposed axis: the one copy of the window.
-            features=window.transpose(1, 0, 2)[stocks],
+            features=features,
             stocks=stocks,
             target=target[0],
             static=np.concatenate([none, *static], axis=1),
@@ -266,9 +269,7 @@ class DayBatches:
         parts = [self._day(day) for day in days.tolist()]
         rows = np.array([part.stocks.size for part in parts])
         batch = DayBatch(
-            features=_tensor([part.features for part in parts]).nan_to_num_(
-                0.0, posinf=math.inf, neginf=-math.inf
-            ),
+            features=_tensor([part.features for part in parts]),
             group_day=torch.from_numpy(np.repeat(days, rows)),
             stock_id=_tensor([part.stocks for part in parts]),
         )
