@@ -23,14 +23,13 @@ REQUIRED = ("date", "horizon", "score", "target")
 QUANTILE = re.compile(r"^(?:q|quantile_)(0?\.\d+)$")
 # What the picture shows, in this order: column of the table, heading, format.
 SHOWN = (
-    ("horizon", "horizon", "d"),
     ("days", "days", ",d"),
     ("undefined_days", "undefined", "d"),
-    ("ic", "IC", ".4f"),
-    ("rank_ic", "RankIC", ".4f"),
+    ("ic", "IC", ".3f"),
+    ("rank_ic", "RankIC", ".3f"),
     ("icir", "ICIR", ".2f"),
     ("hit_rate", "hit rate", ".3f"),
-    ("tile_spread", "spread", ".5f"),
+    ("tile_spread", "top less bottom tenth", ".3f"),
     ("yhat_std", "yhat_std", ".6f"),
     ("scale", "SCALE(yhat/y)", ".3f"),
     ("r2", "R2", ".4f"),
@@ -195,7 +194,9 @@ def _known(value: float) -> float | None:
 
 
 def render(table: pl.DataFrame, *, title: str = "by horizon") -> Table:
-    """The table as rich prints it; a figure that is undefined shows as a dash.
+    """The table as rich prints it: a figure a line, a column per horizon.
+
+    A figure that is undefined shows as a dash.
 
     Args:
         table: As `summarise` gives it.
@@ -205,20 +206,28 @@ def render(table: pl.DataFrame, *, title: str = "by horizon") -> Table:
         >>> days = pl.Series(np.repeat(np.arange(3), 6)).cast(pl.Date)
         >>> x = np.tile(np.arange(6.0), 3)
         >>> frame = pl.DataFrame({"date": days, "horizon": 1, "score": x, "target": x})
-        >>> render(summarise(frame, tiles=3)).row_count
-        1
+        >>> picture = render(summarise(frame, tiles=3))
+        >>> [column.header for column in picture.columns]
+        ['', 'h = 1']
     """
-    picture = Table(title=title)
-    shown = [entry for entry in SHOWN if entry[0] in table.columns]
-    for _, heading, _ in shown:
-        picture.add_column(heading, justify="right")
-    picture.add_column("calibration", justify="right")
-    for row in table.iter_rows(named=True):
-        cells = [_cell(row, name, style) for name, _, style in shown]
-        known = row["intercept"] is not None and row["slope"] is not None
-        line = f"{row['intercept']:.5f} + {row['slope']:.3f} yhat" if known else "-"
-        picture.add_row(*cells, line)
+    picture = Table(title=title, title_justify="left")
+    picture.add_column("")
+    rows = list(table.iter_rows(named=True))
+    for row in rows:
+        picture.add_column(f"h = {row['horizon']}", justify="right", no_wrap=True)
+    for name, heading, style in SHOWN:
+        if name in table.columns:
+            picture.add_row(heading, *(_cell(row, name, style) for row in rows))
+    picture.add_row("calibration", *map(_calibration, rows))
+    for name in table.columns:
+        if name.startswith(("coverage_", "crossing")):
+            picture.add_row(name.replace("_", " of q"), *(_cell(r, name, ".3f") for r in rows))
     return picture
+
+
+def _calibration(row: dict[str, Any]) -> str:
+    known = row["intercept"] is not None and row["slope"] is not None
+    return f"{row['intercept']:.4f} + {row['slope']:.3f} yhat" if known else "-"
 
 
 def _cell(row: dict[str, Any], name: str, style: str) -> str:
