@@ -92,7 +92,7 @@ class GatedFusion(nn.Module):
 
     Example:
         >>> fusion = GatedFusion(8)
-        >>> fusion(torch.ones(3, 8), torch.ones(3, 8)).shape, float(fusion.alpha)
+        >>> fusion(torch.ones(3, 8), torch.ones(3, 8)).shape, fusion.alpha.item()
         (torch.Size([3, 8]), 0.5)
     """
 

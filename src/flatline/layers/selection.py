@@ -61,7 +61,9 @@ class VariableNetworks(nn.Module):
         by_variable = x.reshape(-1, x.shape[-1]).T.contiguous()
         weights = weight.reshape(-1, x.shape[-1]).T.contiguous()
         if x.device.type == "cpu" and not torch.compiler.is_compiling():
-            tiles = zip(torch.split(by_variable, TILE, 1), torch.split(weights, TILE, 1), strict=True)
+            tiles = zip(
+                torch.split(by_variable, TILE, 1), torch.split(weights, TILE, 1), strict=True
+            )
             nonlinear = torch.cat([self._gated(*tile) for tile in tiles], 1)
         else:
             nonlinear = self._gated(by_variable, weights)

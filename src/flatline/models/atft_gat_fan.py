@@ -155,7 +155,8 @@ class TemporalEncoder(nn.Module):
         # The newest step as it came goes along: of what depends on it in a bent way,
         # neither its rest nor what was taken out of it can tell.
         levels = torch.cat([taken, features[:, -1].to(taken.dtype)], 1)
-        return state + self.taken_out(levels, context)
+        around: Tensor = self.taken_out(levels, context)
+        return state + around
 
     def _local(self, chosen: Tensor, context: Tensor | None) -> Tensor:
         """Each step in the light of the steps before it. Shape (lookback, rows, hidden)."""
