@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from flatline.aliases import alias_help
+from flatline.aliases import ALIASES
 from flatline.errors import FlatlineError
 
 if TYPE_CHECKING:
@@ -33,7 +33,9 @@ app = typer.Typer(
 out = Console(width=None if sys.stdout.isatty() else 110)
 err = Console(stderr=True)
 
-NAMES = f"Names of the shell that are read as settings:\n\n{alias_help()}"
+NAMES = "Names of the shell that are read as settings:\n\n" + "\n\n".join(
+    f"[bold]{name}[/]  {alias.path}: {alias.meaning}" for name, alias in ALIASES.items()
+)
 Data = Annotated[
     list[str] | None,
     typer.Option("--data", help="Price file, folder or glob; repeat for more. "
@@ -74,8 +76,7 @@ def gate(
     started = time.perf_counter()
     import torch  # noqa: PLC0415 (safe mode comes first)
 
-    from flatline.harness import check  # noqa: PLC0415
-    from flatline.harness.probes.smoke import Place  # noqa: PLC0415
+    from flatline.harness import Place, examine  # noqa: PLC0415
     from flatline.harness.report import as_data, failed, verdict_table  # noqa: PLC0415
     from flatline.subjects import reference  # noqa: PLC0415
 
@@ -86,8 +87,9 @@ def gate(
         def on_step(step: int) -> None:
             show(f"{subject}: step {step} of {steps}", step / steps)
 
-        verdicts = check(judged, steps=steps, seed=seed, place=place, on_step=on_step)
+        found = examine(judged, steps=steps, seed=seed, place=place, on_step=on_step)
     seconds = time.perf_counter() - started
+    verdicts = found.verdicts
     out.print(verdict_table(judged.name, seconds, verdicts))
     if json_file is not None:
         _write_json(json_file, {"subjects": [as_data(judged.name, seconds, verdicts)]})

@@ -1,0 +1,165 @@
+"""The command line as a user meets it: help, figures, one-line errors, exit codes."""
+
+import json
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from flatline import cli
+from flatline.harness import Culprit, Examination, Stage, Status, Verdict
+
+LIGHT = [
+    *("--set", "data.source.market=tiny"),
+    *("--set", "data.lookback=12"),
+    *("--set", "data.batch_rows=200"),
+    *("--set", "model.hidden=8"),
+    *("--set", "model.fan_top_k=1"),
+    *("--set", "model.san_slices=3"),
+]
+
+
+@pytest.fixture
+def flatline(monkeypatch, capsys, tmp_path):
+    """Runs a command in an empty folder: exit code, standard output, standard error."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["flatline", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        shown = capsys.readouterr()
+        return ended.value.code or 0, shown.out, shown.err
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A short training through the command line."""
+    folder = tmp_path_factory.mktemp("trained") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        arguments = [*LIGHT, "--set", "training.max_epochs=1", "--run", str(folder)]
+        patch.setattr(sys, "argv", ["flatline", "train", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+    assert not ended.value.code
+    return folder
+
+
+@pytest.mark.parametrize("command", ["", "gate", "train", "evaluate"])
+def test_help_says_what_a_command_does(flatline, command):
+    """Every command explains itself, with exit code 0."""
+    code, out, _ = flatline(*command.split(), "--help")
+    assert code == 0
+    assert "Usage" in out
+
+
+def test_the_help_lists_the_shell_names(flatline):
+    """Names people have in their shells can be looked up."""
+    _, out, _ = flatline("train", "--help")
+    assert "LEARNING_RATE" in out
+    assert "EXPORT_PREDICTIONS" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        pytest.param(["gate", "--sett", "x"], "No such option", id="unknown-option"),
+        pytest.param(
+            ["gate", "--set", "training.lerning_rate=1"],
+            "Did you mean 'training.learning_rate'?",
+            id="unknown-setting",
+        ),
+        pytest.param(["gate", "--data", "nowhere.parquet"], "nowhere.parquet", id="no-such-file"),
+        pytest.param(["gate", "--subject", "apexx"], "subject is 'apexx'", id="unknown-subject"),
+        pytest.param(["gate", "--device", "tpu"], "device is 'tpu'", id="unknown-device"),
+        pytest.param(["train", "--settings", "none.toml"], "none.toml", id="no-settings-file"),
+        pytest.param(["evaluate"], "Train with `flatline train`", id="no-run"),
+        pytest.param(["evaluate", "--run", "missing"], "missing", id="no-such-run"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(flatline, arguments, says):
+    """The message names what was wrong; there is no traceback."""
+    code, out, err = flatline(*arguments)
+    assert code == 2
+    assert says in " ".join(err.split()).replace("│ ", "")
+    assert "Traceback" not in err + out
+
+
+def test_a_typo_in_the_environment_is_an_error(flatline, monkeypatch):
+    """A long name that no setting has is refused, and the nearest is named."""
+    monkeypatch.setenv("FLATLINE_TRAINING__LERNING_RATE", "1")
+    code, _, err = flatline("gate")
+    assert code == 2
+    assert "FLATLINE_TRAINING__LEARNING_RATE" in err
+
+
+@pytest.mark.parametrize(
+    ("status", "code"), [(Status.PASS, 0), (Status.FAIL, 1), (Status.ERROR, 1)]
+)
+def test_the_gate_exits_by_its_verdicts(flatline, monkeypatch, status, code):
+    """0 when all pass, 1 when one fails; the JSON holds every verdict as data."""
+    culprit = Culprit(kind="module", path="head", evidence="0", remedy="Give it weights.")
+    verdict = Verdict(
+        check="c", stage=Stage.START, status=status, measured="m", value=1.0, culprit=culprit
+    )
+    monkeypatch.setattr("flatline.harness.examine", lambda *_, **__: Examination([verdict]))
+    found, out, _ = flatline("gate", *LIGHT, "--json", "verdicts.json")
+    assert found == code
+    assert "head" in out
+    (subject,) = json.loads(Path("verdicts.json").read_text())["subjects"]
+    assert subject["name"] == "atft_gat_fan"
+    assert set(subject["verdicts"][0]) == {
+        "check", "stage", "status", "value", "bound", "unit", "measured", "seconds",
+        "false_alarm_rate", "hint", "culprit",
+    }  # fmt: skip
+    assert subject["verdicts"][0]["status"] == status
+
+
+def test_a_run_can_be_judged(flatline, trained):
+    """The table has every horizon, and the model stands beside learners and oracle."""
+    code, out, err = flatline("evaluate", "--run", trained, "--json", "judged.json")
+    assert code == 0
+    assert str(trained) in " ".join(err.split()).replace(" ", "")
+    for word in ("RankIC", "SCALE", "calibration", "ridge", "boosted trees", "oracle"):
+        assert word in out
+    judged = json.loads(Path("judged.json").read_text())
+    assert [row["horizon"] for row in judged["horizons"]] == [1, 5, 10, 20]
+
+
+def test_a_second_run_into_the_same_folder_is_refused(flatline, trained):
+    """Nothing is overwritten; the message says how to go on."""
+    code, _, err = flatline("train", *LIGHT, "--run", trained)
+    assert code == 2
+    assert "Resume it" in " ".join(err.split())
+
+
+def test_a_run_is_not_judged_on_other_data(flatline, trained, tmp_path):
+    """Changed prices are noticed by their fingerprint."""
+    settings = json.loads((trained / "settings.json").read_text())
+    other = tmp_path / "run"
+    other.mkdir()
+    for name in ("run.json", "result.json", "fitted.json"):
+        (other / name).write_bytes((trained / name).read_bytes())
+    (other / "checkpoints").mkdir()
+    best = trained / "checkpoints" / "best.safetensors"
+    (other / "checkpoints" / best.name).write_bytes(best.read_bytes())
+    settings["data"]["source"]["market_seed"] = 7
+    (other / "settings.json").write_text(json.dumps(settings))
+    code, _, err = flatline("evaluate", "--run", other)
+    assert code == 2
+    assert "fingerprint" in err
+
+
+def test_predictions_are_exported_on_request(flatline, monkeypatch):
+    """EXPORT_PREDICTIONS leaves one row per test date, stock and horizon, with the run's id."""
+    monkeypatch.setenv("EXPORT_PREDICTIONS", "1")
+    code, _, _ = flatline("train", *LIGHT, "--set", "training.max_epochs=1", "--run", "run")
+    assert code == 0
+    frame = pl.read_parquet("run/predictions.parquet")
+    assert frame.select("date", "code", "horizon").is_unique().all()
+    assert {"score", "target", "return", "q0.5", "run_id"} <= set(frame.columns)
+    record = json.loads(Path("run/run.json").read_text())
+    assert frame["run_id"].unique().to_list() == [record["id"]]
