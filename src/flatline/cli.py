@@ -30,7 +30,7 @@ app = typer.Typer(
 )
 # Figures go to standard output, progress and errors beside it. A file or a pipe
 # has no width of its own: give the tables what they need.
-out = Console(width=None if sys.stdout.isatty() else 110)
+out = Console(width=None if sys.stdout.isatty() else 120)
 err = Console(stderr=True)
 
 NAMES = "Names of the shell that are read as settings:\n\n" + "\n\n".join(

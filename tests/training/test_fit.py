@@ -112,6 +112,20 @@ def test_stops_when_patience_has_run_out():
     assert len(result.history) < 10
 
 
+def test_a_plateau_lowers_the_rate(tmp_path):
+    """After validations without improvement every step has the lower rate."""
+    chosen = settings(
+        max_epochs=4, schedule="plateau", plateau_patience=1, plateau_factor=0.25, warmup_steps=0
+    )
+    dead = make_batches(2)
+    for _, labels in dead:
+        labels.known[:] = False
+    fit(Toy(), ToyLoss(), make_batches(2), dead, chosen, run_dir=tmp_path / "run")
+    rates = [float(row["train/lr"]) for row in rows_of(tmp_path / "run") if row["train/lr"]]
+    expected = [0.01 * 0.25**epoch for epoch in range(4) for _ in range(2)]
+    assert rates == pytest.approx([max(rate, 0.01 * 0.01) for rate in expected])
+
+
 @pytest.mark.parametrize(
     ("budget", "reason"), [({"max_steps": 5}, "max_steps"), ({"max_seconds": 1e-6}, "max_seconds")]
 )

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from lightning.pytorch.callbacks import Callback
 
 from flatline.errors import ArtifactError, SettingsError
 from training.toy import Toy
@@ -59,7 +60,14 @@ def test_resumes_bit_for_bit_after_sigkill(tmp_path, undisturbed):
     assert (tmp_path / "run" / "metrics.csv").read_text() == undisturbed[1]
 
 
-@pytest.mark.parametrize("step", [0, 1, 2, 5, 6, 7, 12, 13, 17])
+def test_the_run_has_something_to_forget(undisturbed):
+    """The run to repeat meets plateaus and passes its best epoch: a lost count would show."""
+    rates = {line.split(",")[3] for line in undisturbed[1].splitlines()[1:]} - {""}
+    assert len(rates) > 1
+    assert undisturbed[0].best_epoch not in (0, 4)
+
+
+@pytest.mark.parametrize("step", [0, 1, 2, 5, 6, 7, 12, 13, 17, 24, 27])
 def test_resumes_exactly_wherever_it_was_killed(tmp_path, undisturbed, step):
     """Killed before, at and after checkpoints and epoch ends, the run ends the same."""
     with pytest.raises(KilledError):
@@ -71,6 +79,21 @@ def test_resumes_exactly_wherever_it_was_killed(tmp_path, undisturbed, step):
     assert (tmp_path / "run" / "metrics.csv").read_text() == undisturbed[1]
     for name, value in undisturbed[2].items():
         assert torch.equal(value, model.state_dict()[name]), name
+
+
+@pytest.mark.parametrize("epoch", [0, 2, 4])
+def test_resumes_exactly_from_a_kill_in_validation(tmp_path, undisturbed, epoch):
+    """Killed while it was validating, the run validates again and ends the same."""
+
+    class KilledInValidation(Callback):
+        def on_validation_batch_end(self, trainer, *args):
+            if trainer.current_epoch == epoch:
+                kill()
+
+    with pytest.raises(KilledError):
+        train(tmp_path / "run", callbacks=[KilledInValidation()])
+    assert facts(train(tmp_path / "run", resume=True)) == facts(undisturbed[0])
+    assert (tmp_path / "run" / "metrics.csv").read_text() == undisturbed[1]
 
 
 def test_survives_several_kills(tmp_path, undisturbed):
@@ -129,7 +152,7 @@ def test_other_settings_are_another_run(tmp_path):
     with pytest.raises(KilledError):
         train(tmp_path / "run", callbacks=[Killer(3, kill)])
     changed = SETTINGS.model_copy(update={"learning_rate": 0.5})
-    with pytest.raises(SettingsError, match=r"^learning_rate is 0\.5, expected 0\.01 as in the"):
+    with pytest.raises(SettingsError, match=r"^learning_rate is 0\.5, expected 0\.1 as in the"):
         train(tmp_path / "run", resume=True, settings=changed)
 
 

@@ -10,8 +10,9 @@ from flatline.training import TrainingSettings, fit, seed_all
 from training.toy import Shuffled, Toy, ToyLoss, make_batches
 
 SETTINGS = TrainingSettings(
-    max_epochs=3,
-    learning_rate=1e-2,
+    max_epochs=5,
+    learning_rate=0.1,
+    warmup_epochs=0,
     schedule="plateau",
     plateau_patience=1,
     log_every_n_steps=1,

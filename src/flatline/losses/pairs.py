@@ -13,16 +13,17 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.autograd.function import FunctionCtx, once_differentiable
 
 from flatline.errors import SettingsError
 from flatline.losses.cross_section import CrossSection
 from flatline.losses.per_day import PerDay
 
-__all__ = ["Stride", "in_target_order", "pair_mean", "strides"]
+__all__ = ["PairCost", "Stride", "in_target_order", "pair_mean", "strides"]
 
 
 class Stride(NamedTuple):
@@ -74,9 +75,16 @@ def in_target_order(c: CrossSection) -> Tensor:
     return order.gather(-1, target.gather(-1, order).argsort(dim=-1, stable=True))
 
 
+class PairCost(NamedTuple):
+    """What the higher target's lead in score costs, and its derivative, both elementwise."""
+
+    cost: Callable[[Tensor], Tensor]
+    slope: Callable[[Tensor], Tensor]
+
+
 def pair_mean(
     c: CrossSection,
-    cost: Callable[[Tensor], Tensor],
+    cost: PairCost,
     *,
     ratio: float,
     weigh: Callable[[slice, slice], Tensor] | None = None,
@@ -85,7 +93,7 @@ def pair_mean(
 
     Args:
         c: Stocks in the order of `in_target_order`.
-        cost: Loss of a score difference, higher target minus lower. Elementwise.
+        cost: Loss of a score difference, higher target minus lower.
         ratio: See `strides`.
         weigh: Weight of each pair from the places of its lower and its upper stock.
 
@@ -93,22 +101,54 @@ def pair_mean(
         A PerDay. A day without two different targets is not valid. Pairs of equal
         targets have no part in it: there is nothing to learn from their order.
     """
-    names, width = c.names, c.score.shape[-1]
-    place = torch.arange(width, device=c.score.device)
-    # Not a bare 0: a batch of one-stock days has no pair, and still wants a gradient.
-    total, mass = (0 * c.score).sum(-1), torch.zeros_like(names)
-    # The last rung of a day reaches to its longest distance.
-    ladder = strides(width, ratio)
-    for stride, longer in itertools.zip_longest(ladder, ladder[1:]):
-        share = _pairs_stood_for(names, stride, longer)
-        low, high = slice(None, -stride.distance), slice(stride.distance, None)
-        counts = (c.target[..., high] != c.target[..., low]) & (place[high] < names[..., None])
-        costs = cost(c.score[..., high] - c.score[..., low])
-        weight = counts if weigh is None else counts * weigh(low, high)
-        total = total + share * (weight * costs).sum(-1)
-        mass = mass + share * weight.sum(-1)
+    ladder = strides(c.score.shape[-1], ratio)
+    total, mass = _PairSums.apply(c.score, c, cost, ladder, weigh)  # type: ignore[no-untyped-call]
     valid = mass != 0
     return c.result(c.show_nan(total / torch.where(valid, mass, 1.0)), valid)
+
+
+class _PairSums(torch.autograd.Function):
+    """Sum of the weighted costs and of the weights: (days, horizons) each.
+
+    Written with its own derivative: rung by rung the gradient is added up in place,
+    where the automatic one would keep and copy a full tensor for each end of each rung.
+    """
+
+    @staticmethod
+    def forward(  # noqa: PLR0917 - torch passes them by position
+        ctx: FunctionCtx,
+        score: Tensor,
+        c: CrossSection,
+        cost: PairCost,
+        ladder: list[Stride],
+        weigh: Callable[[slice, slice], Tensor] | None,
+    ) -> tuple[Tensor, Tensor]:
+        total, mass = torch.zeros_like(c.names), torch.zeros_like(c.names)
+        gradient = torch.zeros_like(score)
+        # The last rung of a day reaches to its longest distance.
+        for stride, longer in itertools.zip_longest(ladder, ladder[1:]):
+            share = _pairs_stood_for(c.names, stride, longer)
+            low, high = slice(None, -stride.distance), slice(stride.distance, None)
+            # Known stocks come first: where the upper one is known, both are.
+            counts = (c.target[..., high] != c.target[..., low]) & c.known[..., high]
+            weight = counts.to(score.dtype)
+            if weigh is not None:
+                weight *= weigh(low, high)
+            lead = score[..., high] - score[..., low]
+            total += share * (weight * cost.cost(lead)).sum(-1)
+            mass += share * weight.sum(-1)
+            change = weight.mul_(share[..., None]).mul_(cost.slope(lead))
+            gradient[..., high] += change
+            gradient[..., low] -= change
+        ctx.save_for_backward(gradient)
+        ctx.mark_non_differentiable(mass)
+        return total, mass
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401 - torch's own
+        (gradient,) = ctx.saved_tensors
+        return grads[0][..., None] * gradient, None, None, None, None
 
 
 def _pairs_stood_for(names: Tensor, stride: Stride, longer: Stride | None) -> Tensor:

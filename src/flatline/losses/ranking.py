@@ -13,10 +13,12 @@ from torch.nn.functional import logsigmoid
 
 from flatline.days import Days
 from flatline.losses.cross_section import CrossSection, cross_section, lay
-from flatline.losses.pairs import in_target_order, pair_mean
+from flatline.losses.pairs import PairCost, in_target_order, pair_mean
 from flatline.losses.per_day import PerDay
 
 __all__ = ["lambdarank_loss", "listnet_loss", "margin_loss", "ranknet_loss"]
+
+LOGISTIC = PairCost(cost=lambda lead: -logsigmoid(lead), slope=lambda lead: -torch.sigmoid(-lead))
 
 
 def listnet_loss(
@@ -116,7 +118,7 @@ def ranknet_loss(
         tensor([[0.6931]])
     """
     c = _in_spreads(cross_section(score, target, mask, days), tau)
-    return pair_mean(_take(c, in_target_order(c)), lambda lead: -logsigmoid(lead), ratio=ratio)
+    return pair_mean(_take(c, in_target_order(c)), LOGISTIC, ratio=ratio)
 
 
 def lambdarank_loss(
@@ -179,7 +181,7 @@ def lambdarank_loss(
         change = gain[..., high] - gain[..., low]
         return (change * (discount[..., high] - discount[..., low])).abs()
 
-    return pair_mean(c, lambda lead: -logsigmoid(lead), ratio=ratio, weigh=swap)
+    return pair_mean(c, LOGISTIC, ratio=ratio, weigh=swap)
 
 
 def margin_loss(
@@ -223,9 +225,11 @@ def margin_loss(
         tensor([[1.]])
     """
     c = _in_spreads(cross_section(score, target, mask, days), 1.0)
-    return pair_mean(
-        _take(c, in_target_order(c)), lambda lead: (margin - lead).clamp(min=0), ratio=ratio
+    hinge = PairCost(
+        cost=lambda lead: (margin - lead).clamp(min=0),
+        slope=lambda lead: -((margin - lead).clamp(min=0).sign()),
     )
+    return pair_mean(_take(c, in_target_order(c)), hinge, ratio=ratio)
 
 
 def _in_spreads(c: CrossSection, tau: float) -> CrossSection:

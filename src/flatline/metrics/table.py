@@ -29,7 +29,7 @@ SHOWN = (
     ("rank_ic", "RankIC", ".3f"),
     ("icir", "ICIR", ".2f"),
     ("hit_rate", "hit rate", ".3f"),
-    ("tile_spread", "top less bottom tenth", ".3f"),
+    ("tile_spread", "top - bottom tenth", ".3f"),
     ("yhat_std", "yhat_std", ".6f"),
     ("scale", "SCALE(yhat/y)", ".3f"),
     ("r2", "R2", ".4f"),
@@ -211,7 +211,7 @@ def render(table: pl.DataFrame, *, title: str = "by horizon") -> Table:
         ['', 'h = 1']
     """
     picture = Table(title=title, title_justify="left")
-    picture.add_column("")
+    picture.add_column("", no_wrap=True)
     rows = list(table.iter_rows(named=True))
     for row in rows:
         picture.add_column(f"h = {row['horizon']}", justify="right", no_wrap=True)
@@ -221,7 +221,7 @@ def render(table: pl.DataFrame, *, title: str = "by horizon") -> Table:
     picture.add_row("calibration", *map(_calibration, rows))
     for name in table.columns:
         if name.startswith(("coverage_", "crossing")):
-            picture.add_row(name.replace("_", " of q"), *(_cell(r, name, ".3f") for r in rows))
+            picture.add_row(name.replace("coverage_", "below q"), *(_cell(r, name, ".3f") for r in rows))
     return picture
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -204,9 +205,12 @@ def _finish(trainee: Trainee, steps: int, folder: RunFolder) -> FitResult:
 
 def _result_from(kept: Mapping[str, Any], folder: RunFolder) -> FitResult:
     path = folder.best if kept["best_epoch"] is not None else None
-    return FitResult(
-        **{**kept, "history": tuple(kept["history"])}, best_path=path, run_dir=folder.path
+    # A number that was not there is null in the file.
+    history = tuple(
+        {name: math.nan if value is None else value for name, value in row.items()}
+        for row in kept["history"]
     )
+    return FitResult(**{**kept, "history": history}, best_path=path, run_dir=folder.path)
 
 
 @contextlib.contextmanager

@@ -56,8 +56,8 @@ class RunLog(Logger):
 
     @property
     def version(self) -> str:
-        """Name of the run's folder."""
-        return self.path.parent.name
+        """None worth showing: the run is its folder."""
+        return ""
 
     def log_hyperparams(self, params: object, *args: object, **kwargs: object) -> None:
         """Nothing: the settings are in `settings.json`."""

@@ -72,13 +72,11 @@ def make_optimizer(module: nn.Module, settings: TrainingSettings) -> torch.optim
         {"params": decayed, "weight_decay": settings.weight_decay},
         {"params": kept, "weight_decay": 0.0},
     ]
-    optimizer = torch.optim.AdamW(
+    return torch.optim.AdamW(
         [group for group in groups if group["params"]],
         lr=settings.learning_rate,
         betas=settings.betas,
     )
-    check_optimizer(module, optimizer)
-    return optimizer
 
 
 def check_optimizer(module: nn.Module, optimizer: torch.optim.Optimizer) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import math
 import platform
 import secrets
 from collections.abc import Mapping
@@ -192,4 +193,14 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _write(path: Path, facts: Mapping[str, Any]) -> None:
-    write_text(path, json.dumps(facts, indent=2, default=str) + "\n")
+    text = json.dumps(_plain(facts), indent=2, default=str, allow_nan=False)
+    write_text(path, text + "\n")
+
+
+def _plain(value: object) -> object:
+    """JSON has no NaN: a number that is not there is null."""
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
