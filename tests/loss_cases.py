@@ -2,12 +2,15 @@
 
 import torch
 
-from flatline.losses.blend import TERMS
+from flatline.batch import Forecast, Labels
+from flatline.losses.blend import TERMS, MultiHorizonLoss
 from flatline.losses.laws import LAWS, OPTIONS
 from flatline.losses.per_day import PerDay
-from strategies import ScoredDays
+from flatline.losses.settings import BlendSettings
+from strategies import ScoredDays, make_scored_days
 
 LEVELS = (0.1, 0.5, 0.8)
+HORIZONS = (1, 5)
 NAMES = sorted(LAWS)
 
 
@@ -44,3 +47,19 @@ def gradient(name: str, batch: ScoredDays, score: torch.Tensor | None = None) ->
     leaf = (score_of(name, batch) if score is None else score).detach().clone().requires_grad_()
     total = per_day(name, batch, leaf).value.sum()
     return torch.autograd.grad(total, leaf)[0]
+
+
+def blend(weights=None, *, levels=LEVELS, horizons=HORIZONS, **options):
+    """A blend of two horizons."""
+    settings = BlendSettings(weights=weights or {"mse": 1.0}, **options)
+    return MultiHorizonLoss(settings, horizons=horizons, levels=levels)
+
+
+def inputs(lengths=(9, 9, 9), **options):
+    """Forecast, labels, days and the rest of a batch, in single precision."""
+    batch = make_scored_days(list(lengths), **options)
+    score = batch.score.float()
+    quantiles = score[..., None] + torch.tensor([-0.5, 0.0, 0.3])
+    forecast = Forecast(score, quantiles)
+    more = {"stock_id": batch.stock_id, "exposures": batch.exposures.float()}
+    return (forecast, Labels(batch.target.float(), batch.mask), batch.days), more

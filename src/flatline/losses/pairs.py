@@ -75,11 +75,8 @@ def in_target_order(c: CrossSection) -> Tensor:
     return order.gather(-1, target.gather(-1, order).argsort(dim=-1, stable=True))
 
 
-class PairCost(NamedTuple):
-    """What the higher target's lead in score costs, and its derivative, both elementwise."""
-
-    cost: Callable[[Tensor], Tensor]
-    slope: Callable[[Tensor], Tensor]
+# The costs of score differences and their derivatives, both new tensors, elementwise.
+PairCost = Callable[[Tensor], tuple[Tensor, Tensor]]
 
 
 def pair_mean(
@@ -93,7 +90,7 @@ def pair_mean(
 
     Args:
         c: Stocks in the order of `in_target_order`.
-        cost: Loss of a score difference, higher target minus lower.
+        cost: Loss of a score difference, higher target minus lower, and its slope.
         ratio: See `strides`.
         weigh: Weight of each pair from the places of its lower and its upper stock.
 
@@ -131,15 +128,14 @@ class _PairSums(torch.autograd.Function):
             low, high = slice(None, -stride.distance), slice(stride.distance, None)
             # Known stocks come first: where the upper one is known, both are.
             counts = (c.target[..., high] != c.target[..., low]) & c.known[..., high]
-            weight = counts.to(score.dtype)
+            weight = share[..., None] * counts
             if weigh is not None:
                 weight *= weigh(low, high)
-            lead = score[..., high] - score[..., low]
-            total += share * (weight * cost.cost(lead)).sum(-1)
-            mass += share * weight.sum(-1)
-            change = weight.mul_(share[..., None]).mul_(cost.slope(lead))
-            gradient[..., high] += change
-            gradient[..., low] -= change
+            costs, slopes = cost(score[..., high] - score[..., low])
+            total += costs.mul_(weight).sum(-1)
+            mass += weight.sum(-1)
+            gradient[..., high] += slopes.mul_(weight)
+            gradient[..., low] -= slopes
         ctx.save_for_backward(gradient)
         ctx.mark_non_differentiable(mass)
         return total, mass

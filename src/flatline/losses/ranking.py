@@ -13,12 +13,10 @@ from torch.nn.functional import logsigmoid
 
 from flatline.days import Days
 from flatline.losses.cross_section import CrossSection, cross_section, lay
-from flatline.losses.pairs import PairCost, in_target_order, pair_mean
+from flatline.losses.pairs import in_target_order, pair_mean
 from flatline.losses.per_day import PerDay
 
 __all__ = ["lambdarank_loss", "listnet_loss", "margin_loss", "ranknet_loss"]
-
-LOGISTIC = PairCost(cost=lambda lead: -logsigmoid(lead), slope=lambda lead: -torch.sigmoid(-lead))
 
 
 def listnet_loss(
@@ -118,7 +116,7 @@ def ranknet_loss(
         tensor([[0.6931]])
     """
     c = _in_spreads(cross_section(score, target, mask, days), tau)
-    return pair_mean(_take(c, in_target_order(c)), LOGISTIC, ratio=ratio)
+    return pair_mean(_take(c, in_target_order(c)), _logistic, ratio=ratio)
 
 
 def lambdarank_loss(
@@ -181,7 +179,7 @@ def lambdarank_loss(
         change = gain[..., high] - gain[..., low]
         return (change * (discount[..., high] - discount[..., low])).abs()
 
-    return pair_mean(c, LOGISTIC, ratio=ratio, weigh=swap)
+    return pair_mean(c, _logistic, ratio=ratio, weigh=swap)
 
 
 def margin_loss(
@@ -225,11 +223,17 @@ def margin_loss(
         tensor([[1.]])
     """
     c = _in_spreads(cross_section(score, target, mask, days), 1.0)
-    hinge = PairCost(
-        cost=lambda lead: (margin - lead).clamp(min=0),
-        slope=lambda lead: -((margin - lead).clamp(min=0).sign()),
-    )
+
+    def hinge(lead: Tensor) -> tuple[Tensor, Tensor]:
+        short = (margin - lead).clamp_(min=0)
+        return short, short.sign().neg_()
+
     return pair_mean(_take(c, in_target_order(c)), hinge, ratio=ratio)
+
+
+def _logistic(lead: Tensor) -> tuple[Tensor, Tensor]:
+    """-log of the logistic function, and its derivative."""
+    return logsigmoid(lead).neg_(), torch.sigmoid(lead).sub_(1)
 
 
 def _in_spreads(c: CrossSection, tau: float) -> CrossSection:
