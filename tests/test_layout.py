@@ -40,11 +40,13 @@ ANYTHING = {"__init__", "cli", "flatline_pytest"}
 
 
 def room_of(path: Path) -> str:
+    """The room a source file lies in."""
     parts = path.relative_to(SRC).with_suffix("").parts
     return parts[1] if parts[0] == "flatline" else parts[0]
 
 
 def imported_rooms(tree: ast.AST) -> Iterator[str]:
+    """The rooms that a file imports, anywhere in it."""
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom):
             assert node.level == 0, "imports are absolute"

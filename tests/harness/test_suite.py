@@ -24,6 +24,7 @@ class Ranker(nn.Module):
         self.head = nn.Linear(16, HORIZONS)
 
     def forward(self, inputs):
+        """Scores of every row."""
         return self.head(self.encoder(inputs["features"]))
 
 
@@ -70,6 +71,7 @@ class Detached(Ranker):
     """The encoder gets no gradient."""
 
     def forward(self, inputs):
+        """Scores of every row."""
         return self.head(self.encoder(inputs["features"]).detach())
 
 
@@ -77,6 +79,7 @@ class Whisper(Ranker):
     """Scores on a ten thousandth of the targets' scale."""
 
     def forward(self, inputs):
+        """Scores of every row."""
         return 1e-4 * super().forward(inputs)
 
 
@@ -84,6 +87,7 @@ class NoisyEval(Ranker):
     """Dropout that stays on in eval mode."""
 
     def forward(self, inputs):
+        """Scores of every row."""
         return nn.functional.dropout(super().forward(inputs), 0.1, training=True)
 
 
@@ -91,6 +95,7 @@ class Blind(Ranker):
     """Sees everything but the feature that matters."""
 
     def forward(self, inputs):
+        """Scores of every row."""
         features = inputs["features"].clone()
         features[:, 0] = 0.0
         return self.head(self.encoder(features))
@@ -100,6 +105,7 @@ class Raises(Ranker):
     """Breaks in its own code."""
 
     def forward(self, inputs):
+        """Scores of every row."""
         raise RuntimeError("sizes do not fit")
 
 
@@ -175,11 +181,14 @@ def test_an_empty_split_is_an_error_with_the_remedy():
 
 def test_global_state_is_left_as_it_was():
     """Generators, threads and the default dtype survive a gate run."""
-    torch.manual_seed(5), np.random.seed(5), random.seed(5)
-    before = torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate()
+    torch.manual_seed(5)
+    np.random.seed(5)  # noqa: NPY002 (the global generator is what is protected)
+    random.seed(5)
+    numpy = np.random.get_state  # noqa: NPY002
+    before = torch.get_rng_state(), numpy()[1].copy(), random.getstate()
     check(subject(), steps=2, seed=9)
     assert torch.equal(before[0], torch.get_rng_state())
-    assert (before[1] == np.random.get_state()[1]).all()
+    assert (before[1] == numpy()[1]).all()
     assert before[2] == random.getstate()
 
 

@@ -62,7 +62,7 @@ def draw_bars(
     low = np.minimum(close * np.exp(-place * width), np.minimum(opened, close))
     high = np.maximum(close * np.exp((1.0 - place) * width), np.maximum(opened, close))
 
-    usual = rng.normal(np.log(3e5), 0.8, size=stocks).astype(np.float32)
+    usual = rng.normal(float(np.log(3e5)), 0.8, size=(stocks,)).astype(np.float32)
     noise = 0.05 * rng.standard_normal(log_return.shape, dtype=np.float32)
     volume = np.exp(usual + VOLUME * channels.newest + 0.3 * np.log(climate) + noise)
     return Bars(opened, high, low, close, np.maximum(np.rint(volume), 1.0).astype(np.int64))

@@ -62,7 +62,7 @@ class Universe:
 def draw_dates(rng: Generator, days: int) -> NDArray[np.datetime64]:
     """Weekdays without holidays, about ten of which a year fall on a weekday. Shape (days,)."""
     holidays = max(2, days // 25)
-    weekdays = np.busday_offset("2015-01-05", np.arange(days + holidays))
+    weekdays = np.busday_offset(np.datetime64("2015-01-05", "D"), np.arange(days + holidays))
     closed = 1 + rng.choice(days + holidays - 2, size=holidays, replace=False)
     return np.delete(weekdays, closed)
 
@@ -140,7 +140,7 @@ def draw_channels(rng: Generator, universe: Universe) -> Channels:
 def draw_climate(rng: Generator, days: int) -> Dense:
     """Volatility of the whole market beside its usual level. Shape (dates, 1)."""
     climate = CLIMATE * draw_ar(rng, (days, 1), PHI_CLIMATE)
-    return np.exp(climate - CLIMATE**2)
+    return np.asarray(np.exp(climate - CLIMATE**2), dtype=np.float32)
 
 
 def draw_noise(
@@ -152,8 +152,8 @@ def draw_noise(
     volatility also follows the *width* of its range: both cluster in time.
     """
     days, stocks = width.shape
-    beta = (1.0 + 0.2 * rng.standard_normal(stocks)).astype(np.float32)
-    noise = math.sqrt(MARKET) * beta * draw_tails(rng, (days, 1))
+    beta = rng.normal(1.0, 0.2, size=(stocks,)).astype(np.float32)
+    noise: Dense = math.sqrt(MARKET) * beta * draw_tails(rng, (days, 1))
     for share, member in ((SECTOR, universe.sector), (CLUSTER, universe.cluster)):
         noise += math.sqrt(share) * draw_tails(rng, (days, int(member.max()) + 1))[:, member]
     own = draw_tails(rng, (days, stocks))

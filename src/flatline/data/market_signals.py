@@ -138,7 +138,7 @@ def peer_mean(
     total: Dense = (channel * known) @ into
     names: Dense = known @ into
     # A stock without listed peers has a total of 0: divide it by 1.
-    return total / np.maximum(names, 1.0)
+    return np.divide(total, np.maximum(names, 1.0), dtype=np.float32)
 
 
 def hit_share(found: NDArray[np.int64], true: NDArray[np.int64]) -> float:

@@ -221,7 +221,9 @@ def render(table: pl.DataFrame, *, title: str = "by horizon") -> Table:
     picture.add_row("calibration", *map(_calibration, rows))
     for name in table.columns:
         if name.startswith(("coverage_", "crossing")):
-            picture.add_row(name.replace("coverage_", "below q"), *(_cell(r, name, ".3f") for r in rows))
+            picture.add_row(
+                name.replace("coverage_", "below q"), *(_cell(r, name, ".3f") for r in rows)
+            )
     return picture
 
 
