@@ -184,7 +184,7 @@ def test_global_state_is_left_as_it_was():
     torch.manual_seed(5)
     np.random.seed(5)  # noqa: NPY002 (the global generator is what is protected)
     random.seed(5)
-    numpy = np.random.get_state  # noqa: NPY002
+    numpy = np.random.get_state
     before = torch.get_rng_state(), numpy()[1].copy(), random.getstate()
     check(subject(), steps=2, seed=9)
     assert torch.equal(before[0], torch.get_rng_state())
