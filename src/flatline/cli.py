@@ -70,9 +70,14 @@ def gate(
 ) -> None:
     """Train the reference subject for a few hundred steps and judge it.
 
+    Without --settings it is made as small as the gate needs it.
+
     Exit code 0 when every verdict passes, 1 when one fails, 2 when the input cannot be used.
     """
-    tree = _settings(settings, set_, _source(data, sectors, index, index_code, index_source))
+    from flatline.subjects.reference import GATE_SETTINGS  # noqa: PLC0415 (torch comes with it)
+
+    given = _source(data, sectors, index, index_code, index_source)
+    tree = _settings(settings or GATE_SETTINGS, set_, given)
     started = time.perf_counter()
     import torch  # noqa: PLC0415 (safe mode comes first)
 

@@ -5,27 +5,15 @@ import torch
 
 from flatline.harness import Place, Status, examine
 from flatline.harness.subject import Subject
-from flatline.settings import Settings
 from flatline.subjects import REFERENCES, reference
 
-# Small enough for seconds on a core, large enough to learn from.
-LIGHT = Settings(
-    data={
-        "source": {"market": "small"},
-        "lookback": 12,
-        "batch_rows": 300,
-        "graph": {"same_sector": 0},
-    },
-    model={"hidden": 16, "variable_width": 8, "fan_top_k": 1, "san_slices": 3},
-    training={"learning_rate": 5e-3},
-)
 STEPS = 200
 
 
 @pytest.fixture(scope="module", params=sorted(REFERENCES))
 def subject(request):
     """Each reference subject in turn."""
-    return reference(request.param, LIGHT)
+    return reference(request.param)
 
 
 @pytest.fixture(scope="module")

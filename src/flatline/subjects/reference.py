@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -13,10 +14,13 @@ from flatline.errors import SettingsError
 from flatline.evaluation.experiment import Experiment, assemble
 from flatline.harness import Subject
 from flatline.section import nearest
-from flatline.settings import Settings
+from flatline.settings import Settings, load_settings
 from flatline.training.optimizer import make_optimizer
 
-__all__ = ["REFERENCES", "reference", "subject_of"]
+__all__ = ["GATE_SETTINGS", "REFERENCES", "reference", "subject_of"]
+
+# What a reference subject is made of unless other settings are given.
+GATE_SETTINGS = Path(__file__).with_name("gate.toml")
 
 # Validation days that the gate scores: enough for tight intervals, seconds to score.
 VALID_DAYS = 30
@@ -69,7 +73,7 @@ def reference(name: str, settings: Settings | None = None) -> Subject:
 
     Args:
         name: One of `REFERENCES`.
-        settings: Data, model, loss and optimisation; None for the defaults.
+        settings: Data, model, loss and optimisation; None for `GATE_SETTINGS`.
 
     Raises:
         SettingsError: The name is not known.
@@ -85,4 +89,4 @@ def reference(name: str, settings: Settings | None = None) -> Subject:
             f"subject is {name!r}, expected one of {sorted(REFERENCES)}. "
             f"{nearest(name, REFERENCES)}"
         )
-    return REFERENCES[name](settings or Settings())
+    return REFERENCES[name](settings or load_settings(GATE_SETTINGS, environ={}))
