@@ -89,7 +89,7 @@ def test_the_pinball_loss_alone_reaches_the_encoder():
     model, batch = build(), draw()
     forecast = model(batch)
     (full_loss(forecast, torch.zeros(24, 2)) - point_loss(forecast, torch.zeros(24, 2))).backward()
-    for block in (model.encoder, model.graph, model.fusion):
+    for block in (model.encoder, model.gat, model.fusion):
         assert all((p.grad != 0).any() for p in block.parameters())
 
 
@@ -238,25 +238,13 @@ def test_float64_model_takes_float64_batches():
     torch.testing.assert_close(double.float(), build()(draw()).point, atol=1e-4, rtol=1e-3)
 
 
-class Wrapped(torch.nn.Module):
-    """What an export adapter is: torch.export reserves the name `graph` on its outermost module."""
-
-    def __init__(self, model):
-        super().__init__()
-        self.model = model
-
-    def forward(self, batch):
-        """The model's forecast."""
-        return self.model(batch)
-
-
 def test_exports_with_any_number_of_rows_and_edges():
-    """`torch.export` gives a program with the same scores on another batch."""
+    """`torch.export` gives a program that scores another batch as the model does."""
     model, batch, other = build().eval(), draw(), draw(seed=1, stocks=17)
     rows, edges = torch.export.Dim("rows", min=2), torch.export.Dim("edges", min=2)
     axes = {key: {0: rows} for key in batch}
     axes |= {"edge_index": {1: edges}, "edge_attr": {0: edges}}
-    program = torch.export.export(Wrapped(model), (batch,), dynamic_shapes=(axes,))
+    program = torch.export.export(model, (batch,), dynamic_shapes=(axes,))
     torch.testing.assert_close(program.module()(other).point, model(other).point)
 
 
@@ -271,7 +259,7 @@ def test_weights_survive_saving():
 def test_blocks_are_named_for_hooks():
     """Encoder, graph, fusion and head, each called once a step, states of one row each."""
     model, batch, seen = build(), draw(), {}
-    for name in ("encoder", "graph", "fusion", "head"):
+    for name in ("encoder", "gat", "fusion", "head"):
         model.get_submodule(name).register_forward_hook(
             lambda _, x, y, name=name: seen.setdefault(name, []).append((x[0], y))
         )

@@ -177,7 +177,7 @@ def test_logs_what_training_looks_like_from_inside(tmp_path):
         shares = [float(row[f"train/share/{term}"]) for term in ("mse", "ic", "pinball")]
         assert sum(shares) == pytest.approx(1.0)
         assert all(share > 0 for share in shares)
-        blocks = ("encoder", "graph", "fusion", "head", "self")
+        blocks = ("encoder", "gat", "fusion", "head", "self")
         norms = [float(row[f"train/grad/{block}"]) for block in blocks]
         assert math.hypot(*norms) == pytest.approx(float(row["train/grad_norm"]))
         for horizon in HORIZONS:

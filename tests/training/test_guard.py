@@ -183,7 +183,7 @@ def test_reinitialising_forgets_the_optimizer():
     reinitialise(model, ["head"], optimizer)
     assert not torch.equal(model.head.linear.weight, before)
     assert model.head.linear.weight not in optimizer.state
-    assert model.graph.weight in optimizer.state
+    assert model.gat.weight in optimizer.state
 
 
 def test_a_head_that_is_not_there_is_named():

@@ -44,21 +44,21 @@ def test_warns_when_the_graph_has_none(caplog):
     class Cut(Toy):
         def forward(self, batch):
             x = self.encoder(batch["features"].flatten(1))
-            heard = torch.sigmoid(self.gate) * self.graph(x.detach()).detach()
+            heard = torch.sigmoid(self.gate) * self.gat(x.detach()).detach()
             return self.head(self.fusion(torch.cat([x, heard], -1)))
 
     monitor = GraphGradientMonitor(1e-8, every_n_steps=6)
     lines = lines_of(caplog, Cut(), [monitor], "[graph-grad]")
     assert lines == [
-        f"[graph-grad] step={step} module=graph norm=0.000e+00 floor=1.000e-08" for step in (6, 12)
+        f"[graph-grad] step={step} module=gat norm=0.000e+00 floor=1.000e-08" for step in (6, 12)
     ]
 
 
 def test_a_monitor_of_nothing_is_refused():
     """A model without the branch could never be warned about."""
     model = Toy()
-    del model.graph
-    with pytest.raises(SettingsError, match="branch of the gradient monitor is 'graph'"):
+    del model.gat
+    with pytest.raises(SettingsError, match="branch of the gradient monitor is 'gat'"):
         fit(model, ToyLoss(), make_batches(), None, SETTINGS, run_dir=None,
             callbacks=[GraphGradientMonitor(1.0)])  # fmt: skip
 

@@ -15,7 +15,7 @@ from training.toy import Toy, ToyLoss, make_batches
 def test_every_trainable_parameter_is_in_it_once():
     """The groups hold all parameters, none twice, and no frozen one."""
     model = Toy()
-    model.graph.requires_grad_(requires_grad=False)
+    model.gat.requires_grad_(requires_grad=False)
     groups = make_optimizer(model, TrainingSettings()).param_groups
     held = [id(p) for group in groups for p in group["params"]]
     assert sorted(held) == sorted(id(p) for p in model.parameters() if p.requires_grad)
@@ -28,7 +28,7 @@ def test_norms_biases_and_gates_do_not_decay():
     groups = make_optimizer(model, TrainingSettings(weight_decay=0.3)).param_groups
     decay = {id(p): group["weight_decay"] for group in groups for p in group["params"]}
     names = {name for name, p in model.named_parameters() if decay[id(p)] == 0}
-    assert names == undecayed(model) >= {"gate", "wide_bias", "encoder.1.weight", "graph.bias"}
+    assert names == undecayed(model) >= {"gate", "wide_bias", "encoder.1.weight", "gat.bias"}
     assert {decay[id(p)] for n, p in model.named_parameters() if n not in names} == {0.3}
 
 
@@ -50,13 +50,13 @@ def test_a_parameter_unfrozen_in_training_is_an_error():
 
     class Unfreezes(Toy):
         def forward(self, batch):
-            self.graph.requires_grad_(requires_grad=True)
+            self.gat.requires_grad_(requires_grad=True)
             return super().forward(batch)
 
     model = Unfreezes()
-    model.graph.requires_grad_(requires_grad=False)
+    model.gat.requires_grad_(requires_grad=False)
     settings = TrainingSettings(max_epochs=2, progress=False, tensorboard=False)
-    with pytest.raises(SettingsError, match=r"graph\.weight among them"):
+    with pytest.raises(SettingsError, match=r"gat\.weight among them"):
         fit(model, ToyLoss(), make_batches(2), None, settings, run_dir=None)
 
 

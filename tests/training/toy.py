@@ -72,7 +72,7 @@ class Toy(nn.Module):
     def __init__(self, width=8, dropout=0.1):
         super().__init__()
         self.encoder = nn.Sequential(nn.Linear(12, width), nn.LayerNorm(width), nn.Dropout(dropout))
-        self.graph = nn.Linear(width, width)
+        self.gat = nn.Linear(width, width)
         self.fusion = nn.Linear(2 * width, width)
         self.gate = nn.Parameter(torch.zeros(()))
         self.head = Head(width)
@@ -80,7 +80,7 @@ class Toy(nn.Module):
     def forward(self, batch):
         """A batch to a forecast."""
         x = self.encoder(batch["features"].flatten(1))
-        fused = self.fusion(torch.cat([x, torch.sigmoid(self.gate) * self.graph(x)], -1))
+        fused = self.fusion(torch.cat([x, torch.sigmoid(self.gate) * self.gat(x)], -1))
         return self.head(torch.tanh(fused))
 
 

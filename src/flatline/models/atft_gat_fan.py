@@ -214,9 +214,9 @@ class AtftGatFan(nn.Module):
         self.sizes = InputSizes(lookback, features, static, edge_attributes)
         self.sizes.check_sizes()
         self.encoder = TemporalEncoder(settings, self.sizes)
-        self.graph: GraphAttention | None = None
+        self.gat: GraphAttention | None = None
         if not settings.bypass_gat:
-            self.graph = GraphAttention(
+            self.gat = GraphAttention(
                 settings.hidden,
                 heads=settings.gat_heads,
                 edge_attributes=edge_attributes,
@@ -251,8 +251,8 @@ class AtftGatFan(nn.Module):
         self.sizes.check(batch, *more, dtype=next(self.parameters()).dtype)
         static = batch.get("static_features") if self.sizes.static else None
         state = self.encoder(batch["features"], static)
-        if self.graph is not None:
-            heard = self.graph(state, batch.get("edge_index"), batch.get("edge_attr"))
+        if self.gat is not None:
+            heard = self.gat(state, batch.get("edge_index"), batch.get("edge_attr"))
             state = self.fusion(state, heard)
         point, quantiles = self.head(state)
         return Forecast(point, quantiles if quantiles.shape[-1] else None)

@@ -62,7 +62,7 @@ class GraphGradientMonitor(Callback):
         SettingsError: At the start of training, where the model has no such module.
     """
 
-    def __init__(self, floor: float, *, every_n_steps: int = 25, branch: str = "graph") -> None:
+    def __init__(self, floor: float, *, every_n_steps: int = 25, branch: str = "gat") -> None:
         self.floor = floor
         self.every_n_steps = every_n_steps
         self.branch = branch
