@@ -1,107 +1,96 @@
 """The blend beside a loop over days and horizons, and as a share of a training step.
 
-Run as `python tests/benchmarks/bench_losses.py [repeats]`; one line of JSON per figure. Blend
-of Huber, IC, ListNet and RankNet, four horizons, float32, two threads, forward and
-backward to the scores. The peer is what one writes by hand: plain torch per day and
-horizon, RankNet once on as many pairs as ours and once on all. They take turns, so that
-what else the machine does falls on both.
+Blend of Huber, IC, ListNet and RankNet, four horizons, float32, forward and backward to the
+scores. The peer is what one writes by hand: plain torch per day and horizon, RankNet on as
+many drawn pairs as ours.
 """
 
-import json
-import sys
-import time
-
 import torch
+from side_by_side import Figure, costs, rates, take_turns
+from torch import Tensor
 from torch.nn import functional
+from training_step import HORIZONS, our_step
 
-from flatline.batch import Forecast, Labels
+from flatline.batch import Forecast, Labels, days_of
 from flatline.days import Days
 from flatline.losses import BlendSettings, MultiHorizonLoss
 from flatline.losses.pairs import strides
 
-HORIZONS = (1, 5, 10, 20)
 STOCKS = 500
-WEIGHTS = {"huber": 1.0, "ic": 1.0, "listnet": 1.0, "ranknet": 1.0}
-# A training step of ATFT-GAT-FAN on 2,000 rows takes about this long on two threads.
-STEP_SECONDS = 0.5
+SETTINGS = BlendSettings(weights={"huber": 1.0, "ic": 1.0, "listnet": 1.0, "ranknet": 1.0})
 
 
-def one_day(score, target, pairs):
+def figures() -> list[Figure]:
+    """Against the loop on 64 days; of the training step on 4."""
+    score, labels = draw(64)
+    found = take_turns(
+        {
+            "ours": lambda: blend(score, labels).backward(),
+            "loop": lambda: by_loop(score, labels.value).backward(),
+        },
+        turns=7,
+    )
+    against_loop = rates(
+        "blend, 64 days of 500 stocks, 4 horizons",
+        found["ours"],
+        found["loop"],
+        peer_name="a loop over days",
+        each=64,
+        unit="days/s",
+        target=10.0,
+    )
+    return [against_loop, share_of_step()]
+
+
+def share_of_step() -> Figure:
+    """The blend on 4 days of 500 beside the whole training step on the same rows."""
+    score, labels = draw(4)
+    loss = MultiHorizonLoss(SETTINGS, horizons=HORIZONS)
+    step = our_step(4, STOCKS, lambda out, batch: loss(out, labels, days_of(batch)).total)
+    found = take_turns({"ours": lambda: blend(score, labels).backward(), "step": step})
+    return costs(
+        "blend, 4 days of 500 stocks, 4 horizons",
+        found["ours"],
+        found["step"],
+        peer_name="training step of ATFT-GAT-FAN on these rows",
+        target=0.15,
+    )
+
+
+def draw(days: int) -> tuple[Tensor, Labels]:
+    """Scores that know a little of the targets."""
+    torch.manual_seed(0)
+    target = 0.02 * torch.randn(days * STOCKS, len(HORIZONS))
+    score = (0.1 * target + 0.01 * torch.randn_like(target)).requires_grad_()
+    return score, Labels(target, torch.ones_like(target, dtype=torch.bool))
+
+
+def blend(score: Tensor, labels: Labels) -> Tensor:
+    """Ours, from the day ids on."""
+    group_day = torch.arange(len(score) // STOCKS).repeat_interleave(STOCKS)
+    loss = MultiHorizonLoss(SETTINGS, horizons=HORIZONS)
+    return loss(Forecast(score), labels, Days.from_ids(group_day)).total
+
+
+def by_loop(score: Tensor, target: Tensor) -> Tensor:
+    """The same terms as a loop over days and horizons."""
+    pairs = sum(STOCKS - stride.distance for stride in strides(STOCKS, SETTINGS.pair_ratio))
+    days, total = len(score) // STOCKS, torch.zeros(())
+    for first in range(0, len(score), STOCKS):
+        rows = slice(first, first + STOCKS)
+        for column in range(len(HORIZONS)):
+            total = total + one_day(score[rows, column], target[rows, column], pairs)
+    return total / (days * len(HORIZONS))
+
+
+def one_day(score: Tensor, target: Tensor, pairs: int) -> Tensor:
     """The four terms on one day and horizon, in plain torch."""
     size, spread = target.square().mean().sqrt().item(), target.std(correction=0).item()
     huber = functional.huber_loss(score, target, delta=size)
     ic = torch.corrcoef(torch.stack([score, target]))[0, 1]
     wanted = torch.softmax(target / spread, 0)
     listnet = functional.kl_div(torch.log_softmax(score / spread, 0), wanted, reduction="sum")
-    if pairs is None:
-        better = target[:, None] > target
-        lead = (score[:, None] - score)[better]
-    else:
-        a, b = torch.randint(len(score), (2, pairs))
-        lead = (score[a] - score[b]) * torch.sign(target[a] - target[b])
+    one, other = torch.randint(len(score), (2, pairs))
+    lead = (score[one] - score[other]) * torch.sign(target[one] - target[other])
     ranknet = -functional.logsigmoid(lead / spread).mean()
     return huber + (1 - ic) + listnet + ranknet
-
-
-def by_loop(score, target, days, pairs):
-    """The blend as a loop over days and horizons."""
-    total = 0.0
-    for first in range(0, days * STOCKS, STOCKS):
-        here = slice(first, first + STOCKS)
-        for column in range(len(HORIZONS)):
-            total = total + one_day(score[here, column], target[here, column], pairs)
-    return total / (days * len(HORIZONS))
-
-
-def take_turns(works, repeats):
-    """Seconds of the fastest run of each, the runs interleaved."""
-    best = [float("inf")] * len(works)
-    for _ in range(repeats + 1):
-        for k, work in enumerate(works):
-            start = time.perf_counter()
-            work()
-            best[k] = min(best[k], time.perf_counter() - start)
-    return best
-
-
-def blend_against_loops(days, repeats):
-    """Seconds of ours, of the loop on as many pairs, and of the loop on all pairs."""
-    torch.manual_seed(0)
-    rows = days * STOCKS
-    target = 0.02 * torch.randn(rows, len(HORIZONS))
-    score = (0.1 * target + 0.01 * torch.randn(rows, len(HORIZONS))).requires_grad_()
-    labels = Labels(target, torch.ones_like(target, dtype=torch.bool))
-    group_day = torch.arange(days).repeat_interleave(STOCKS)
-    loss = MultiHorizonLoss(BlendSettings(weights=WEIGHTS), horizons=HORIZONS)
-    pairs = sum(STOCKS - stride.distance for stride in strides(STOCKS, 1.6))
-
-    def ours():
-        loss(Forecast(score), labels, Days.from_ids(group_day)).total.backward()
-
-    def loop():
-        by_loop(score, target, days, pairs).backward()
-
-    def loop_over_all_pairs():
-        by_loop(score, target, days, None).backward()
-
-    return take_turns([ours, loop, loop_over_all_pairs], repeats)
-
-
-def main(repeats=5):
-    """Print each figure: seconds, and the ratio to its peer."""
-    torch.set_num_threads(2)
-    ours, loop, every = blend_against_loops(64, repeats)
-    figures = [
-        ("blend, 64 days of 500 stocks, 4 horizons", ours, 1.0),
-        ("loop over days, as many pairs (times ours)", loop, loop / ours),
-        ("loop over days, all pairs (times ours)", every, every / ours),
-    ]
-    ours, _, _ = blend_against_loops(4, repeats)
-    figures.append(("blend, 4 days of 500 stocks (share of a step)", ours, ours / STEP_SECONDS))
-    for name, seconds, ratio in figures:
-        line = {"what": name, "seconds": round(seconds, 5), "ratio": round(ratio, 3)}
-        print(json.dumps(line))  # noqa: T201 - a benchmark prints its figures
-
-
-if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
