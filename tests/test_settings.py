@@ -1,6 +1,8 @@
 """One tree of settings: layers, shell names, and errors that name the nearest setting."""
 
 import re
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -229,8 +231,28 @@ def test_a_dump_is_read_back_whole(tmp_path):
             {"LEARNING_RATE": "fast"},
             (
                 "training.learning_rate is 'fast', expected a valid value: input should be a valid "
-                "number, unable to parse string as a number. Correct learning_rate. "
-                "Set by LEARNING_RATE."
+                "number, unable to parse string as a number. Correct it. Set by LEARNING_RATE."
+            ),
+        ),
+        (
+            {"PRED_HEAD_VARIANT": "deep"},
+            (
+                "model.head_variant is 'deep', expected a valid value: input should be 'gated' or "
+                "'apex'. Correct it. Set by PRED_HEAD_VARIANT."
+            ),
+        ),
+        (
+            {"SHARPE_WEIGHT": "nan"},
+            (
+                "loss.weights.sharpe is 'nan', expected a valid value: input should be a finite "
+                "number. Correct it. Set by SHARPE_WEIGHT."
+            ),
+        ),
+        (
+            {"LISTNET_TAU": "0.5"},
+            (
+                "in loss, listnet_tau is 0.5 but changes nothing, expected an effect: no term that "
+                "reads it has a weight. Give one to listnet, or drop it. Set by LISTNET_TAU."
             ),
         ),
         (
@@ -337,3 +359,12 @@ def test_a_guard_that_is_off_has_nothing_to_be_told():
     """An option of a guard that is off is refused instead of being ignored."""
     with pytest.raises(SettingsError, match="patience is 7 but changes nothing"):
         GuardSettings(action="off", patience=7)
+
+
+def test_settings_load_without_torch():
+    """A command line can print its help and choose its threads before torch starts its pool."""
+    code = (
+        "import sys; from flatline.settings import load_settings; load_settings(); "
+        "sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0  # noqa: S603

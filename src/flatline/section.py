@@ -86,4 +86,4 @@ def sentence_of(error: ValidationError, section: type[BaseModel]) -> str:
     if fault["type"] == "value_error":
         return str(fault["ctx"]["error"])
     rule = fault["msg"][:1].lower() + fault["msg"][1:]
-    return f"{where} is {fault['input']!r}, expected a valid value: {rule}. Correct {where}."
+    return f"{where} is {fault['input']!r}, expected a valid value: {rule}. Correct it."

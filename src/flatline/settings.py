@@ -19,7 +19,7 @@ from pydantic import ValidationError, model_validator
 from flatline.data.settings import DataSettings
 from flatline.errors import SettingsError
 from flatline.losses.settings import BlendSettings
-from flatline.models import AtftGatFanSettings
+from flatline.models.settings import AtftGatFanSettings
 from flatline.section import Section
 from flatline.settings_sources import (
     Place,
@@ -148,8 +148,11 @@ def _sentence(error: SettingsError, origins: Mapping[Place, str]) -> str:
         cause = inner
     given = [origin for at, origin in origins.items() if place and at[: len(place)] == place]
     text, where = str(cause), ".".join(place)
-    if place and text.startswith(f"{place[-1]} "):
-        text = where + text.removeprefix(place[-1])
-    elif where and not text.startswith(where):
+    # The section names the setting from where it stands: the last parts of the place.
+    ends = (".".join(place[k:]) for k in range(len(place)))
+    end = next((end for end in ends if text.startswith(f"{end} ")), None)
+    if end is not None:
+        text = where + text.removeprefix(end)
+    elif where:
         text = f"in {where}, {text}"
     return f"{text} Set by {given[0]}." if len(given) == 1 else text

@@ -6,6 +6,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
+from flatline.errors import SettingsError
 from flatline.models import AtftGatFanSettings
 from models.cases import build, draw, full_loss, point_loss
 
@@ -271,7 +272,7 @@ def test_blocks_are_named_for_hooks():
 def test_settings_are_frozen_and_know_their_names():
     """An unknown name and an impossible value are refused; every field is described."""
     for wrong in ({"hiden": 64}, {"gat_residual_gate": 1.0}, {"head_variant": "deep"}):
-        with pytest.raises(ValidationError):
+        with pytest.raises(SettingsError, match=f"^{next(iter(wrong))} is "):
             AtftGatFanSettings(**wrong)
     with pytest.raises(ValidationError):
         AtftGatFanSettings().hidden = 3

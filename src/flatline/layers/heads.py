@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from statistics import NormalDist
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -12,10 +11,9 @@ from torch.nn import functional
 
 from flatline.errors import ShapeError
 from flatline.layers.gating import GatedResidual
+from flatline.layers.names import HeadVariant
 
-__all__ = ["HeadVariant", "HorizonHead", "LayerScale", "PredictionHead"]
-
-HeadVariant = Literal["gated", "apex"]
+__all__ = ["HorizonHead", "LayerScale", "PredictionHead"]
 
 
 class LayerScale(nn.Module):

@@ -7,16 +7,13 @@ the target is another series, so the model maps it to its state instead.
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from torch import Tensor, nn
 
 from flatline.errors import ShapeError
+from flatline.layers.names import AdaptiveNormName
 
-__all__ = ["AdaptiveNorm", "AdaptiveNormName", "FrequencyNorm", "SliceNorm", "WindowNorm"]
-
-AdaptiveNormName = Literal["fan", "san", "fan_san", "revin"]
+__all__ = ["AdaptiveNorm", "FrequencyNorm", "SliceNorm", "WindowNorm"]
 
 # Under the variance: a window that stands still is divided by 0.003, not by 0.
 EPSILON = 1e-5

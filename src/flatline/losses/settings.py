@@ -6,22 +6,21 @@ threads before torch starts its pool.
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from flatline.errors import SettingsError
 from flatline.losses.laws import LAWS, OPTIONS
+from flatline.section import Section, nearest
 
 __all__ = ["BlendSettings"]
 
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Weight = Annotated[float, Field(allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0)]
 
 
-class BlendSettings(BaseModel):
+class BlendSettings(Section):
     """Weights and options of the multi-horizon loss.
 
     An option may be set only where a term that reads it is weighted.
@@ -62,20 +61,18 @@ class BlendSettings(BaseModel):
         2.0
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
-
-    weights: Mapping[str, Weight] = {"huber": 1.0, "pinball": 1.0, "ic": 0.5}
-    horizon_weights: Mapping[int, Weight] | None = None
+    weights: Mapping[str, float] = {"huber": 1.0, "pinball": 1.0, "ic": 0.5}
+    horizon_weights: Mapping[int, float] | None = None
     huber_delta: Positive = 1.0
     coverage_softness: Positive = 0.1
-    bce_threshold: Weight = 0.0
+    bce_threshold: float = 0.0
     rank_ic_softness: Positive = 5.0
     listnet_tau: Positive = 1.0
     listnet_top_k: Annotated[int, Field(ge=1)] | None = None
     ranknet_tau: Positive = 1.0
     lambdarank_tau: Positive = 1.0
     margin: Positive = 1.0
-    pair_ratio: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 1.6
+    pair_ratio: Annotated[float, Field(ge=1)] = 1.6
     turnover_max_gap: Annotated[int, Field(ge=1)] = 1
     variance_floor: Positive = 0.1
     reciprocal_softening: Positive = 0.01
@@ -83,20 +80,13 @@ class BlendSettings(BaseModel):
     sharpe_days: Annotated[int, Field(ge=20)] = 60
     flat_scores: Literal["raise", "skip"] = "raise"
 
-    def __init__(self, **values: object) -> None:
-        """Check the settings, every fault being a SettingsError."""
-        try:
-            super().__init__(**values)
-        except ValidationError as error:
-            raise SettingsError(_sentence(error, type(self).model_fields)) from error
-
     @model_validator(mode="after")
     def _each_weight_counts(self) -> Self:
         for term, weight in self.weights.items():
             if term not in LAWS:
                 raise SettingsError(
                     f"weights names the term {term!r}, expected one of {sorted(LAWS)}. "
-                    f"{_nearest(term, LAWS)}"
+                    f"{nearest(term, LAWS)}"
                 )
             _check_weight(f"weight of {term}", weight)
         for horizon, weight in (self.horizon_weights or {}).items():
@@ -117,15 +107,12 @@ class BlendSettings(BaseModel):
         readers["flat_scores"] = tuple(
             name for name, law in LAWS.items() if law.at_constant == "undefined"
         )
-        for name in sorted(self.model_fields_set & readers.keys()):
-            default = type(self).model_fields[name].default
-            # A value equal to the default says nothing, as a whole dump of settings does.
-            if getattr(self, name) == default or set(readers[name]) & set(self.weights):
-                continue
-            raise SettingsError(
-                f"{name} is {getattr(self, name)} but no term that reads it has a weight, "
-                f"expected a weight for {' or '.join(readers[name])}. Add one to weights, or "
-                f"leave {name} out."
+        for name, terms in readers.items():
+            self.refuse_idle(
+                name,
+                unless=bool(set(terms) & set(self.weights)),
+                because=f"no term that reads it has a weight. Give one to {' or '.join(terms)}, "
+                "or drop it",
             )
         return self
 
@@ -141,20 +128,3 @@ class BlendSettings(BaseModel):
 def _check_weight(what: str, weight: float) -> None:
     if not weight > 0:
         raise SettingsError(f"{what} is {weight}, expected above 0. Leave it out to switch it off.")
-
-
-def _nearest(word: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.0)
-    return f"Did you mean {close[0]!r}?"
-
-
-def _sentence(error: ValidationError, known: Iterable[str]) -> str:
-    """The first fault as one sentence with its remedy."""
-    fault = error.errors(include_url=False)[0]
-    where = ".".join(str(part) for part in fault["loc"])
-    if fault["type"] == "extra_forbidden":
-        return f"{where} is no setting of the blend, expected a known one. {_nearest(where, known)}"
-    if fault["type"] == "value_error":
-        return str(fault["ctx"]["error"])
-    rule = fault["msg"][:1].lower() + fault["msg"][1:]
-    return f"{where} is {fault['input']!r}, expected a valid value: {rule}. Correct {where}."

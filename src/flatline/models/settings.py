@@ -1,0 +1,61 @@
+"""What the models can be told.
+
+No torch is imported here, so that a command line can print its help and choose
+its threads before torch starts its pool.
+"""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from flatline.layers.names import AdaptiveNormName, HeadVariant
+from flatline.section import Section
+
+__all__ = ["AtftGatFanSettings"]
+
+
+class AtftGatFanSettings(Section):
+    """Settings of `AtftGatFan`.
+
+    Raises:
+        SettingsError: A key is unknown, or a value is out of range.
+
+    Example:
+        >>> AtftGatFanSettings(hidden=256).hidden
+        256
+    """
+
+    hidden: int = Field(64, ge=1, description="Length of a stock's state; 256 is the large size.")
+    variable_width: int = Field(16, ge=1, description="Length of each feature's own vector.")
+    attention_heads: int = Field(4, ge=1, description="Heads of the attention over the lookback.")
+    dropout: float = Field(
+        0.0, ge=0, lt=1, description="Share of inner units and edges set to 0 in training."
+    )
+    bypass_adaptive_norm: bool = Field(
+        default=False, description="Leave the windows as they are: no adaptive normalisation."
+    )
+    adaptive_norm: AdaptiveNormName = Field(
+        "fan_san", description="What is taken out of the windows: fan, san, fan_san or revin."
+    )
+    fan_top_k: int = Field(2, ge=1, description="Frequencies of each window that FAN takes out.")
+    san_slices: int = Field(4, ge=1, description="Slices of a window that SAN standardises.")
+    bypass_gat: bool = Field(default=False, description="No graph branch: edges are not read.")
+    gat_heads: int = Field(4, ge=1, description="Heads of the graph attention.")
+    gat_init_scale: float = Field(
+        3.0, gt=0, description="Factor on the graph's columns of the fusion at the start."
+    )
+    gat_residual_gate: float = Field(
+        0.5, gt=0, lt=1, description="Share of the fused state beside the temporal one at start."
+    )
+    head_variant: HeadVariant = Field(
+        "gated", description="gated: a gated network per horizon; apex: one linear map each."
+    )
+    head_init_std: float = Field(
+        0.05, gt=0, description="Standard deviation of the heads' last weights at the start."
+    )
+    head_layer_scale: float = Field(
+        1.0, gt=0, description="Factor on the heads' outputs at the start."
+    )
+    head_use_layernorm: bool = Field(
+        default=False, description="Normalise the state before the heads."
+    )
