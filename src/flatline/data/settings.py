@@ -7,7 +7,7 @@ its threads before torch starts its pool.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
@@ -28,6 +28,7 @@ NormaliserName = Literal[
     "day_zscore",
     "day_rank",
 ]
+SignalName = Literal["newest", "pattern", "graph", "static"]
 
 
 class SourceSettings(Section):
@@ -42,6 +43,7 @@ class SourceSettings(Section):
         universe: Stocks per day with the largest trailing turnover; None for all.
         market: Size of the embedded market: `tiny`, `small` or `large`.
         market_seed: Its seed.
+        signals: Which of its planted signals are on: `newest`, `pattern`, `graph`, `static`.
         memory_map: Folder for arrays that are too large to be held in memory.
     """
 
@@ -53,6 +55,7 @@ class SourceSettings(Section):
     universe: Positive | None = None
     market: Literal["tiny", "small", "large"] = "small"
     market_seed: Annotated[int, Field(ge=0)] = 0
+    signals: tuple[SignalName, ...] = get_args(SignalName)
     memory_map: Path | None = None
 
     @model_validator(mode="after")
@@ -73,6 +76,7 @@ class SourceSettings(Section):
         self.refuse_idle(
             "market",
             "market_seed",
+            "signals",
             unless=not files,
             because="prices are read from files. Drop it, or drop prices",
         )

@@ -14,7 +14,7 @@ from flatline.data.batches import DayBatches, static_names
 from flatline.data.build import build_panel
 from flatline.data.edges import EDGE_ATTRIBUTES, EdgeBuilder
 from flatline.data.fitted_normaliser import FittedNormaliser
-from flatline.data.market import Market, make_market
+from flatline.data.market import Market, Signals, make_market
 from flatline.data.normalise import make_normaliser
 from flatline.data.panel import Panel
 from flatline.data.prices import Prices, prices_from_frame, read_prices
@@ -142,7 +142,11 @@ def assemble(
         prices = _read(data.source)
     else:
         on_stage(f"drawing the embedded market ({data.source.market})")
-        market = make_market(data.source.market, seed=data.source.market_seed)
+        market = make_market(
+            data.source.market,
+            seed=data.source.market_seed,
+            signals=Signals.only(*data.source.signals),
+        )
         prices = prices_from_frame(market.prices, sectors=market.sectors, index=market.index)
     on_stage("building features and targets")
     quarantine = prices.quarantine
