@@ -1,6 +1,7 @@
 """The command line as a user meets it: help, figures, one-line errors, exit codes."""
 
 import json
+import logging
 import sys
 from pathlib import Path
 
@@ -163,3 +164,24 @@ def test_predictions_are_exported_on_request(flatline, monkeypatch):
     assert {"score", "target", "return", "q0.5", "run_id"} <= set(frame.columns)
     record = json.loads(Path("run/run.json").read_text())
     assert frame["run_id"].unique().to_list() == [record["id"]]
+
+
+def test_diagnostics_can_be_grepped_from_standard_error(flatline, monkeypatch):
+    """What the library logs is shown, a line each with its tag first, and not among the figures."""
+    monkeypatch.setenv("ENABLE_ENCODER_DIAGNOSTICS", "1")
+    monkeypatch.setenv("ENCODER_DIAG_EVERY", "1")
+    code, out, err = flatline("train", *LIGHT, "--set", "training.max_steps=3")
+    assert code == 0
+    lines = [line for line in err.splitlines() if line.startswith("[encoder-diag] ")]
+    assert [line.split()[1] for line in lines] == ["step=1", "step=2", "step=3"]
+    assert all("where=encoder mean=" in line for line in lines)
+    assert "[encoder-diag]" not in out
+    assert "Epoch" not in out
+
+
+def test_logging_is_left_as_it_was(flatline):
+    """A command run inside another program takes its handler away again."""
+    logger = logging.getLogger("flatline")
+    before = list(logger.handlers), logger.level
+    flatline("evaluate")
+    assert (logger.handlers, logger.level) == before

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 import time
 from collections.abc import Iterator
@@ -179,7 +180,8 @@ def main() -> None:
 
         if safe_mode_wanted():
             enter_safe_mode()
-        app()
+        with _log_lines():
+            app()
     except FlatlineError as error:
         err.print(f"flatline: {error}", style="red", markup=False, highlight=False)
         raise SystemExit(2) from None
@@ -189,9 +191,13 @@ def main() -> None:
 
 
 def _settings(file: Path | None, given: list[str] | None, own: list[str]) -> Settings:
-    from flatline.settings import load_settings  # noqa: PLC0415 (torch comes with it)
+    from flatline.settings import load_settings  # noqa: PLC0415
+    from flatline.training.safe_mode import enter_safe_mode  # noqa: PLC0415
 
-    return load_settings(file, overrides=[*(given or ()), *own])
+    tree = load_settings(file, overrides=[*(given or ()), *own])
+    if tree.run.single_process:
+        enter_safe_mode()
+    return tree
 
 
 def _source(
@@ -220,6 +226,28 @@ def _device(torch: Any, name: str) -> Any:  # noqa: ANN401 (torch is imported la
     if name == "cuda" and not torch.cuda.is_available():
         raise SettingsError("device is 'cuda', expected a machine with one. Use --device cpu.")
     return torch.device(name)
+
+
+class _LogLines(logging.Handler):
+    """Log lines on standard error as it is at the moment: a progress bar puts itself in between."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one line, tag first, so that it can be grepped."""
+        sys.stderr.write(f"{self.format(record)}\n")
+
+
+@contextmanager
+def _log_lines() -> Iterator[None]:
+    """What the library says about a training is shown, whatever the level of other loggers."""
+    logger, lines = logging.getLogger("flatline"), _LogLines()
+    level = logger.level
+    logger.addHandler(lines)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(lines)
+        logger.setLevel(level)
 
 
 @contextmanager

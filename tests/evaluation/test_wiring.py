@@ -124,11 +124,11 @@ def ended(experiment, folder):
     return "went on"
 
 
-def threads(experiment, folder):
+def threads(experiment, folder, *options):
     """Threads of torch and polars after a command of the command line."""
+    command = ["flatline", "train", "--data", str(folder / "nowhere.parquet"), *options]
     code = (
-        "import sys; from flatline import cli\n"
-        "sys.argv = ['flatline', '--help']\n"
+        f"import sys; from flatline import cli; sys.argv = {command}\n"
         "try: cli.main()\n"
         "except SystemExit: pass\n"
         "import polars, torch; print(torch.get_num_threads(), polars.thread_pool_size())"
@@ -217,3 +217,8 @@ def test_a_shell_name_changes_what_it_names(look, look_once, name):
 def test_what_is_looked_at_is_the_same_twice(look, look_once, path):
     """Nothing set, nothing changes: no difference above is one of chance."""
     assert look(path, {}) == look_once(path, {})
+
+
+def test_safe_mode_may_be_asked_for_on_the_command_line(tmp_path):
+    """The setting works wherever it is given, for it is read before torch and polars start."""
+    assert threads(None, tmp_path, "--set", "run.single_process=true") == ["1", "1"]

@@ -163,7 +163,9 @@ def _trainer(
         ResumePoint(folder, every_n_steps=settings.checkpoint_every_n_steps),
     ]
     if settings.progress:
-        own.append(RichProgressBar(leave=True))
+        # Beside the log lines: on a terminal it lifts them above itself, elsewhere neither
+        # it nor they end up among the figures on standard output.
+        own.append(RichProgressBar(leave=True, console_kwargs={"stderr": True}))
     return pl.Trainer(
         accelerator=settings.accelerator,
         devices=1,
