@@ -1,8 +1,8 @@
 """The blend beside a loop over days and horizons, and as a share of a training step.
 
 Blend of Huber, IC, ListNet and RankNet, four horizons, float32, forward and backward to the
-scores. The peer is what one writes by hand: plain torch per day and horizon, RankNet on as
-many drawn pairs as ours.
+scores. The peers are what one writes by hand, plain torch per day and horizon: RankNet on
+every pair of a day, and on as many drawn pairs as ours looks at.
 """
 
 import torch
@@ -21,25 +21,30 @@ SETTINGS = BlendSettings(weights={"huber": 1.0, "ic": 1.0, "listnet": 1.0, "rank
 
 
 def figures() -> list[Figure]:
-    """Against the loop on 64 days; of the training step on 4."""
+    """Against the loops on 64 days; of the training step on 4."""
     score, labels = draw(64)
+    pairs = sum(STOCKS - stride.distance for stride in strides(STOCKS, SETTINGS.pair_ratio))
     found = take_turns(
         {
             "ours": lambda: blend(score, labels).backward(),
-            "loop": lambda: by_loop(score, labels.value).backward(),
+            "every pair": lambda: by_loop(score, labels.value).backward(),
+            "as many pairs": lambda: by_loop(score, labels.value, pairs).backward(),
         },
         turns=7,
     )
-    against_loop = rates(
-        "blend, 64 days of 500 stocks, 4 horizons",
-        found["ours"],
-        found["loop"],
-        peer_name="a loop over days",
-        each=64,
-        unit="days/s",
-        target=10.0,
-    )
-    return [against_loop, share_of_step()]
+    against_loops = [
+        rates(
+            "blend, 64 days of 500 stocks, 4 horizons",
+            found["ours"],
+            found[loop],
+            peer_name=f"a loop over days, RankNet on {loop}",
+            each=64,
+            unit="days/s",
+            target=10.0,
+        )
+        for loop in ("every pair", "as many pairs")
+    ]
+    return [*against_loops, share_of_step()]
 
 
 def share_of_step() -> Figure:
@@ -72,9 +77,8 @@ def blend(score: Tensor, labels: Labels) -> Tensor:
     return loss(Forecast(score), labels, Days.from_ids(group_day)).total
 
 
-def by_loop(score: Tensor, target: Tensor) -> Tensor:
-    """The same terms as a loop over days and horizons."""
-    pairs = sum(STOCKS - stride.distance for stride in strides(STOCKS, SETTINGS.pair_ratio))
+def by_loop(score: Tensor, target: Tensor, pairs: int | None = None) -> Tensor:
+    """The same terms as a loop over days and horizons, on that many drawn pairs or all."""
     days, total = len(score) // STOCKS, torch.zeros(())
     for first in range(0, len(score), STOCKS):
         rows = slice(first, first + STOCKS)
@@ -83,14 +87,17 @@ def by_loop(score: Tensor, target: Tensor) -> Tensor:
     return total / (days * len(HORIZONS))
 
 
-def one_day(score: Tensor, target: Tensor, pairs: int) -> Tensor:
+def one_day(score: Tensor, target: Tensor, pairs: int | None) -> Tensor:
     """The four terms on one day and horizon, in plain torch."""
     size, spread = target.square().mean().sqrt().item(), target.std(correction=0).item()
     huber = functional.huber_loss(score, target, delta=size)
     ic = torch.corrcoef(torch.stack([score, target]))[0, 1]
     wanted = torch.softmax(target / spread, 0)
     listnet = functional.kl_div(torch.log_softmax(score / spread, 0), wanted, reduction="sum")
-    one, other = torch.randint(len(score), (2, pairs))
-    lead = (score[one] - score[other]) * torch.sign(target[one] - target[other])
+    if pairs is None:
+        lead = (score[:, None] - score)[target[:, None] > target]
+    else:
+        one, other = torch.randint(len(score), (2, pairs))
+        lead = (score[one] - score[other]) * torch.sign(target[one] - target[other])
     ranknet = -functional.logsigmoid(lead / spread).mean()
     return huber + (1 - ic) + listnet + ranknet
