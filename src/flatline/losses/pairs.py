@@ -68,11 +68,14 @@ def in_target_order(c: CrossSection) -> Tensor:
     target = torch.where(c.known, c.target, torch.inf)
     ordered, order = target.sort(dim=-1, stable=True)
     tied = (ordered[..., 1:] == ordered[..., :-1]) & torch.isfinite(ordered[..., 1:])
-    if not bool(tied.any()):
-        return order
-    # Among equal targets the order of the rows must not decide who meets whom.
-    order = c.score.detach().argsort(dim=-1, stable=True)
-    return order.gather(-1, target.gather(-1, order).argsort(dim=-1, stable=True))
+    tied = tied.any(-1)
+    if bool(tied.any()):
+        # Among equal targets the order of the rows must not decide who meets whom. Days
+        # with such targets are sorted anew, by score first.
+        by_score = c.score.detach()[tied].argsort(dim=-1, stable=True)
+        then = target[tied].gather(-1, by_score).argsort(dim=-1, stable=True)
+        order[tied] = by_score.gather(-1, then)
+    return order
 
 
 # The costs of score differences and their derivatives, both new tensors, elementwise.
