@@ -49,5 +49,5 @@ def gpu_smoke(session: nox.Session) -> None:
 @nox.session
 def bench(session: nox.Session) -> None:
     """Measure speed as ratios against peers, side by side in one run."""
-    install(session, "bench", "test")
+    install(session, "bench")
     session.run("python", "tests/benchmarks/run.py", *session.posargs)
