@@ -12,6 +12,7 @@ from collections import Counter
 
 import pytest
 
+from evaluation.light import LIGHT
 from flatline import cli
 from flatline.aliases import ALIASES
 from flatline.batch import days_of
@@ -21,29 +22,6 @@ from flatline.evaluation.run import train_run
 from flatline.settings import load_settings
 from flatline.training.seeds import seed_all
 
-LIGHT = """
-[data]
-lookback = 8
-horizons = [1, 5]
-batch_rows = 1000
-max_stocks = 16
-[data.split]
-valid = 0.1
-test = 0.1
-[data.source]
-market = "tiny"
-[model]
-hidden = 4
-variable_width = 2
-fan_top_k = 1
-san_slices = 2
-[training]
-max_epochs = 2
-warmup_epochs = 0.25
-clip_norm = 5.0
-progress = false
-tensorboard = false
-"""
 # Scores too small to differ that stay so, and a guard that looks at once.
 DEAD = (
     "model.head_init_std=1e-30",

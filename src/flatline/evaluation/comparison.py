@@ -20,6 +20,8 @@ __all__ = ["EXPOSURES", "Compared", "compare", "comparison_table"]
 
 # Known to order returns without any model: skill is reported beyond them too.
 EXPOSURES = ("volatility_60", "log_turnover")
+# Share of a day's variance below which a residual is rounding: single precision squared.
+EXPLAINED = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +102,11 @@ class _Horizon:
     def rank_ic(self, name: str, *, residual: bool = False) -> DailyMetric:
         score = _numbers(self.rows, f"score {name}")
         if residual:
-            score = residualise(score, self.day, exposures=self.exposures, group=self.sector).score[
-                :, 0
-            ]
+            left = residualise(score, self.day, exposures=self.exposures, group=self.sector)
+            # What is left of a day that is explained whole is rounding, and has no ranks.
+            whole = 1.0 - left.explained[:, 0] < EXPLAINED
+            of_row = np.unique(self.day, return_inverse=True)[1]
+            score = np.where(whole[of_row], 0.0, left.score[:, 0])
         return daily_rank_ic(score, self.target, self.day)
 
     def mean(self, metric: DailyMetric) -> Interval:

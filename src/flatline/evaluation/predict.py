@@ -13,11 +13,11 @@ from torch import nn
 from flatline.batch import DayBatch, Forecast, Labels
 from flatline.data.panel import Panel
 from flatline.errors import DataError
+from flatline.training.guard import eval_mode
 
 __all__ = ["predict", "to_frame"]
 
 
-@torch.no_grad()
 def predict(
     model: nn.Module,
     batches: Iterable[tuple[DayBatch, Labels]],
@@ -29,7 +29,7 @@ def predict(
     """Eval-mode scores over all batches, beside what happened.
 
     Args:
-        model: Returns a `Forecast`; its mode is left as it was.
+        model: Returns a `Forecast`; the mode of each of its modules is left as it was.
         batches: Their `group_day` and `stock_id` are positions in *panel*.
         panel: Dates, codes and raw targets.
         levels: Quantile levels of the forecast, none to leave quantiles out.
@@ -45,20 +45,18 @@ def predict(
         DataError: There is no batch.
     """
     device = next(model.parameters()).device
-    training = model.training
-    model.eval()
     days, stocks, scores, targets, quantiles = [], [], [], [], []
-    for done, (inputs, labels) in enumerate(batches, start=1):
-        on_device: DayBatch = {k: v.to(device) for k, v in inputs.items()}  # type: ignore[attr-defined, assignment]
-        forecast: Forecast = model(on_device)
-        days.append(inputs["group_day"].numpy())
-        stocks.append(inputs["stock_id"].numpy())
-        scores.append(forecast.point.float().cpu().numpy())
-        targets.append(torch.where(labels.known, labels.value, torch.nan).numpy())
-        if forecast.quantiles is not None and levels:
-            quantiles.append(forecast.quantiles.float().cpu().numpy())
-        on_batch(done)
-    model.train(training)
+    with eval_mode(model):
+        for done, (inputs, labels) in enumerate(batches, start=1):
+            on_device: DayBatch = {k: v.to(device) for k, v in inputs.items()}  # type: ignore[attr-defined, assignment]
+            forecast: Forecast = model(on_device)
+            days.append(inputs["group_day"].numpy())
+            stocks.append(inputs["stock_id"].numpy())
+            scores.append(forecast.point.float().cpu().numpy())
+            targets.append(torch.where(labels.known, labels.value, torch.nan).numpy())
+            if forecast.quantiles is not None and levels:
+                quantiles.append(forecast.quantiles.float().cpu().numpy())
+            on_batch(done)
     if not days:
         raise DataError("batches are 0, expected at least 1 to predict. Choose other dates.")
     extra = dict(

@@ -122,12 +122,18 @@ def open_run(
     moved = [f"data.source.prices={json.dumps(prices)}"] if prices else []
     settings = load_settings(record, environ={}, overrides=moved)
     fitted = _read(run_dir / FITTED)
+    if not isinstance(fitted.get("normaliser"), dict) or "data" not in fitted:
+        raise ArtifactError(
+            f"{run_dir / FITTED} has keys {sorted(fitted)}, expected the normaliser and the "
+            "fingerprint of the data that were written at the end of the run. Train again."
+        )
     normaliser = FittedNormaliser.from_state(fitted["normaliser"])
     experiment = assemble(settings, normaliser=normaliser, on_stage=on_stage)
-    if fingerprint(experiment.panel) != fitted["data"]:
+    found = fingerprint(experiment.panel)
+    if found != fitted["data"]:
         raise ArtifactError(
             f"data of run {run_dir} has fingerprint {fitted['data']}, expected the same now but "
-            f"found {fingerprint(experiment.panel)}. Give the prices it was trained on."
+            f"found {found}. Give the prices it was trained on."
         )
     model = experiment.model()
     load_weights(model, folder.best)
@@ -178,14 +184,14 @@ def newest_run() -> Path:
         raise ArtifactError(
             f"runs under {RUNS}/ are 0, expected one. Train with `flatline train`, or give --run."
         )
-    return max(runs, key=lambda run: run.name)
+    # Not by their folders, which people name as they like; names settle a tie.
+    return max(runs, key=lambda run: (str(_read(run / "run.json").get("started")), run.name))
 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
         raise ArtifactError(
-            f"{path} cannot be read, expected what was fitted in the run. Train again."
+            f"{path} cannot be read, expected a JSON object written by the run. Train again."
         ) from error
-    return found
