@@ -52,7 +52,7 @@ SizeName = Literal["tiny", "small", "large"]
 Edges = NDArray[np.int64] | Callable[[int], NDArray[np.int64]] | Literal["true"]
 SIZES: dict[str, Size] = {
     "tiny": Size(codes=64, days=260, sectors=10),
-    "small": Size(codes=316, days=2000, sectors=12),
+    "small": Size(codes=316, days=2500, sectors=12),
     "large": Size(codes=4380, days=2500, sectors=33),
 }
 
@@ -181,7 +181,7 @@ def make_market(
     """Draw a market. The same size and seed give the same noise whatever the signals.
 
     Args:
-        size: `tiny` (64 codes, 260 days), `small` (316 codes, 2,000 days) or
+        size: `tiny` (64 codes, 260 days), `small` (316 codes, 2,500 days) or
             `large` (4,380 codes, 2,500 days, 10.6 million rows).
         seed: Of all draws.
         signals: Strengths; by default all four are on.

@@ -37,11 +37,11 @@ class Judgement:
 
     def tables(self) -> list[Table]:
         """The judgement as rich prints it."""
-        found = [
+        return [
             quarantine_table(self.quarantine),
             render(self.figures, title="test days, by horizon"),
+            comparison_table(self.compared),
         ]
-        return [*found, comparison_table(self.compared)] if self.compared else found
 
     def as_data(self) -> dict[str, Any]:
         """The judgement as plain data, ready for JSON."""
@@ -75,18 +75,16 @@ def judge_run(
     on_stage("scoring the test days")
     scored = predict_test(experiment, model)
     figures = summarise(scored)
-    compared: list[Compared] = []
-    if learners:
-        panel, fold = experiment.panel, experiment.fold
-        frames = {"atft_gat_fan": scored}
-        for name in LEARNERS:
-            on_stage(f"fitting {name}")
-            seed = experiment.settings.training.seed
-            frames[name] = learn_and_predict(name, panel, fold.train, fold.test, seed=seed)
-        frames["low volatility"] = low_volatility(panel, fold.test)
-        expected = experiment.oracle()
-        if expected is not None:
-            frames["oracle"] = score_panel(panel, fold.test, expected[fold.test])
-        on_stage("comparing")
-        compared = compare(frames, panel)
+    panel, fold = experiment.panel, experiment.fold
+    frames = {"atft_gat_fan": scored}
+    for name in LEARNERS if learners else ():
+        on_stage(f"fitting {name}")
+        seed = experiment.settings.training.seed
+        frames[name] = learn_and_predict(name, panel, fold.train, fold.test, seed=seed)
+    frames["low volatility"] = low_volatility(panel, fold.test)
+    expected = experiment.oracle()
+    if expected is not None:
+        frames["oracle"] = score_panel(panel, fold.test, expected[fold.test])
+    on_stage("comparing")
+    compared = compare(frames, panel)
     return Judgement(run_dir, experiment.quarantine, figures, compared)
