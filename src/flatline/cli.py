@@ -75,7 +75,7 @@ def gate(
 
     Exit code 0 when every verdict passes, 1 when one fails, 2 when the input cannot be used.
     """
-    from flatline.subjects.reference import GATE_SETTINGS  # noqa: PLC0415 (torch comes with it)
+    from flatline.subjects import GATE_SETTINGS  # noqa: PLC0415
 
     given = _source(data, sectors, index, index_code, index_source)
     tree = _settings(settings or GATE_SETTINGS, set_, given)

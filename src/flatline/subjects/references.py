@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -15,12 +14,10 @@ from flatline.evaluation.experiment import Experiment, assemble
 from flatline.harness import Subject
 from flatline.section import nearest
 from flatline.settings import Settings, load_settings
+from flatline.subjects import GATE_SETTINGS
 from flatline.training.optimizer import make_optimizer
 
-__all__ = ["GATE_SETTINGS", "REFERENCES", "reference", "subject_of"]
-
-# What a reference subject is made of unless other settings are given.
-GATE_SETTINGS = Path(__file__).with_name("gate.toml")
+__all__ = ["REFERENCES", "reference", "subject_of"]
 
 # Validation days that the gate scores: enough for tight intervals, seconds to score.
 VALID_DAYS = 30
