@@ -1,5 +1,6 @@
 """The gate on a small healthy subject, and on faulty ones, side by side."""
 
+import json
 import random
 
 import numpy as np
@@ -9,6 +10,7 @@ from torch import nn
 
 from flatline.errors import ShapeError
 from flatline.harness import Status, Subject, check
+from flatline.harness.checks.learning import loss_falls
 from flatline.harness.subject import labels_like
 
 DAYS, STOCKS, FEATURES, HORIZONS = 12, 40, 12, 2
@@ -156,6 +158,37 @@ def test_a_fault_is_caught_and_named(healthy, parts, caught_by, culprit):
         assert verdict.culprit.line is not None
 
 
+class NotANumber(Ranker):
+    """Scores that are no numbers."""
+
+    def forward(self, inputs):
+        """Scores of every row."""
+        return super().forward(inputs) * torch.nan
+
+
+def test_scores_that_are_no_numbers_fail_in_valid_json():
+    """Every check fails on NaN, and the verdicts can be read by any JSON reader."""
+    verdicts = check(subject(NotANumber), steps=2)
+    assert {v.check: v.status for v in verdicts} == {v.check: Status.FAIL for v in verdicts}
+    data = [json.loads(json.dumps(v.as_data(), allow_nan=False)) for v in verdicts]
+    assert {d["check"]: d["value"] for d in data}["loss falls"] is None
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "status"),
+    [
+        pytest.param([2.0, 3.0, 4.0], [1.0, 2.0, 3.0], Status.PASS, id="same-fall-everywhere"),
+        pytest.param([2.0, 3.0, 4.0], [2.0, 3.0, 4.0], Status.FAIL, id="no-change"),
+        pytest.param([1.0, 2.0, 3.0], [2.0, 3.0, 4.0], Status.FAIL, id="same-rise-everywhere"),
+        pytest.param([2.0, 3.0, 4.0], [np.nan] * 3, Status.FAIL, id="became-nan"),
+        pytest.param([2.0, 3.0, 4.0], [1.0, np.nan, 3.0], Status.FAIL, id="one-batch-nan"),
+    ],
+)
+def test_only_a_loss_that_fell_passes(before, after, status):
+    """A loss that rose, stayed or became NaN has not fallen."""
+    assert loss_falls(np.array(before), np.array(after)).status == status
+
+
 def test_an_error_of_the_subject_becomes_a_verdict():
     """The suite goes on, and says what was raised and where."""
     (verdict,) = check(subject(Raises), steps=STEPS)
@@ -186,7 +219,12 @@ def test_global_state_is_left_as_it_was():
     random.seed(5)
     numpy = np.random.get_state
     before = torch.get_rng_state(), numpy()[1].copy(), random.getstate()
-    check(subject(), steps=2, seed=9)
+    torch.use_deterministic_algorithms(mode=True, warn_only=True)
+    try:
+        check(subject(), steps=2, seed=9)
+        assert torch.is_deterministic_algorithms_warn_only_enabled()
+    finally:
+        torch.use_deterministic_algorithms(mode=False)
     assert torch.equal(before[0], torch.get_rng_state())
     assert (before[1] == numpy()[1]).all()
     assert before[2] == random.getstate()

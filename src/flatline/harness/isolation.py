@@ -29,6 +29,7 @@ def isolated(seed: int) -> Iterator[None]:
     python, numpy, threads = random.getstate(), np.random.get_state(), torch.get_num_threads()  # noqa: NPY002 (global state is what is restored)
     dtype, grad = torch.get_default_dtype(), torch.is_grad_enabled()
     strict = torch.are_deterministic_algorithms_enabled()
+    warns = torch.is_deterministic_algorithms_warn_only_enabled()
     cuda = list(range(torch.cuda.device_count()))
     try:
         with torch.random.fork_rng(devices=cuda):
@@ -42,4 +43,4 @@ def isolated(seed: int) -> Iterator[None]:
         torch.set_num_threads(threads)
         torch.set_default_dtype(dtype)
         torch.set_grad_enabled(grad)
-        torch.use_deterministic_algorithms(strict)
+        torch.use_deterministic_algorithms(strict, warn_only=warns)

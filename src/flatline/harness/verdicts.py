@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
@@ -82,8 +83,14 @@ class Verdict:
     culprit: Culprit | None = None
 
     def as_data(self) -> dict[str, Any]:
-        """The verdict as plain data, ready for JSON."""
-        return asdict(self)
+        """The verdict as plain data, ready for JSON: a number that is not finite becomes None.
+
+        JSON knows no NaN; the sentence `measured` still shows it.
+        """
+        return {
+            name: None if isinstance(value, float) and not math.isfinite(value) else value
+            for name, value in asdict(self).items()
+        }
 
 
 SEVERITY = (Status.ERROR, Status.FAIL, Status.SKIP, Status.PASS)

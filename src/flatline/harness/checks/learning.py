@@ -29,10 +29,11 @@ def loss_falls(
     fall = before - after
     error = float(fall.std(ddof=1)) / np.sqrt(len(fall))
     mean = float(fall.mean())
-    # No spread between batches: any fall is beyond doubt, none is no fall.
-    score = mean / error if error > 0 else float(np.copysign(np.inf, mean)) if mean else 0.0
+    # No spread between batches: any fall is beyond doubt, none is no fall. A NaN stays one,
+    # and fails the comparison below.
+    score = mean / error if error > 0 else mean * np.inf if mean else 0.0
     bound = float(stats.t.ppf(1 - chance, len(fall) - 1))
-    falls = score > bound
+    falls = bool(score > bound)
     return Verdict(
         check="loss falls",
         stage=Stage.TRAINED,
