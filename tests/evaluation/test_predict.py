@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from flatline.errors import DataError
+from flatline.errors import DataError, ShapeError
 from flatline.evaluation.predict import predict
 
 
@@ -83,3 +83,9 @@ def test_a_score_that_is_not_finite_stays_visible(experiment):
     frame = predict(model, experiment.batches("test"), experiment.panel)
     assert frame["score"].is_nan().any()
     assert frame["score"].null_count() == 0
+
+
+def test_levels_that_are_not_the_models_are_refused(experiment):
+    """A quantile is never written under the name of another level."""
+    with pytest.raises(ShapeError, match=r"levels is \(0\.5,\) but the forecast has 5 quantiles"):
+        predict(experiment.model(), experiment.batches("test"), experiment.panel, levels=(0.5,))

@@ -12,7 +12,7 @@ from torch import nn
 
 from flatline.batch import DayBatch, Forecast, Labels
 from flatline.data.panel import Panel
-from flatline.errors import DataError
+from flatline.errors import DataError, ShapeError
 from flatline.training.guard import eval_mode
 
 __all__ = ["predict", "to_frame"]
@@ -43,6 +43,7 @@ def predict(
 
     Raises:
         DataError: There is no batch.
+        ShapeError: The forecast has another number of quantiles than *levels*.
     """
     device = next(model.parameters()).device
     days, stocks, scores, targets, quantiles = [], [], [], [], []
@@ -59,13 +60,15 @@ def predict(
             on_batch(done)
     if not days:
         raise DataError("batches are 0, expected at least 1 to predict. Choose other dates.")
-    extra = dict(
-        zip(
-            (f"q{level:g}" for level in levels),
-            np.moveaxis(np.concatenate(quantiles), -1, 0) if quantiles else (),
-            strict=False,
-        )
-    )
+    extra = {}
+    if quantiles:
+        each = np.moveaxis(np.concatenate(quantiles), -1, 0)
+        if len(each) != len(levels):
+            raise ShapeError(
+                f"levels is {levels} but the forecast has {len(each)} quantiles, expected one "
+                "level each. Give the levels that the model was built with."
+            )
+        extra = {f"q{level:g}": column for level, column in zip(levels, each, strict=True)}
     return to_frame(
         panel,
         np.concatenate(days),
