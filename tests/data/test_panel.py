@@ -74,3 +74,16 @@ def test_a_folder_that_is_no_panel_is_refused(panel, tmp_path):
     manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"format": 99}))
     with pytest.raises(ArtifactError, match="panel format is 99, expected 1"):
         Panel.load(tmp_path / "panel")
+
+
+@pytest.mark.parametrize("name", ["target", "attribute_sector"])
+def test_a_panel_that_lost_a_part_is_refused(panel, tmp_path, name):
+    """A missing and a cut array are the error of a damaged folder, not of the reader."""
+    panel.save(tmp_path / "panel")
+    array = tmp_path / "panel" / f"{name}.npy"
+    array.write_bytes(array.read_bytes()[:20])
+    with pytest.raises(ArtifactError, match=r"panel folder .* is damaged"):
+        Panel.load(tmp_path / "panel")
+    array.unlink()
+    with pytest.raises(ArtifactError, match=r"panel folder .* is damaged"):
+        Panel.load(tmp_path / "panel")

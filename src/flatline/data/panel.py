@@ -133,7 +133,8 @@ class Panel:
         """Read a panel back; dense arrays stay on disk until touched when *memory_map*.
 
         Raises:
-            ArtifactError: The folder is no panel, or one of another format.
+            ArtifactError: The folder is no panel, one of another format, or part of it is
+                missing or damaged.
         """
         try:
             manifest = json.loads((folder / "panel.json").read_text(encoding="utf-8"))
@@ -153,16 +154,22 @@ class Panel:
         def array(name: str) -> NDArray[Any]:
             return np.load(folder / f"{name}.npy", mmap_mode=mode, allow_pickle=False)  # type: ignore[no-any-return]
 
-        return cls(
-            **{name: array(name) for name in ARRAYS},
-            feature_names=tuple(manifest["feature_names"]),
-            horizons=tuple(manifest["horizons"]),
-            attributes={
-                name: Attribute(tuple(levels), array(f"attribute_{name}"))
-                for name, levels in manifest["attributes"].items()
-            },
-            normaliser=manifest["normaliser"],
-        )
+        try:
+            return cls(
+                **{name: array(name) for name in ARRAYS},
+                feature_names=tuple(manifest["feature_names"]),
+                horizons=tuple(manifest["horizons"]),
+                attributes={
+                    name: Attribute(tuple(levels), array(f"attribute_{name}"))
+                    for name, levels in manifest["attributes"].items()
+                },
+                normaliser=manifest["normaliser"],
+            )
+        except (OSError, ValueError, KeyError) as error:
+            raise ArtifactError(
+                f"panel folder {folder} is damaged ({error}), expected every array that its "
+                "panel.json names. Build the panel again."
+            ) from error
 
 
 ARRAYS = ("dates", "codes", "present", "features", "target", "label_end", "daily_return")
