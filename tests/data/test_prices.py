@@ -117,9 +117,13 @@ def test_sector_tables_are_taken_under_their_own_names(sector, segment):
     table = pl.DataFrame({"code": ["1", "2"], sector: ["Banks", "n/a"]})
     if segment:
         table = table.with_columns(pl.lit("Prime").alias(segment))
-    made = prices_from_frame(bars(), sectors=table).sectors
+    prices = prices_from_frame(bars(), sectors=table)
     level = "Prime" if segment else None
-    assert made.rows() == [(START, "1", "Banks", level), (START, "2", None, level)]
+    assert prices.sectors.rows() == [(START, "1", "Banks", level), (START, "2", None, level)]
+    # What is known today may not have been known then: that is said.
+    words = "sector table without as_of: taken as known from the first day"
+    noted = prices.quarantine.filter(pl.col("reason") == words)
+    assert noted.select("verdict", "rows").rows() == [("noted", 2)]
 
 
 def test_unknown_sectors_are_kept_and_counted():

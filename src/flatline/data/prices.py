@@ -173,8 +173,11 @@ def judge(
     calendar = good["date"].unique().sort()
     sector_table = index_table = None
     if sectors is not None:
-        sector_table = read_sectors(sectors, since=calendar[:1])
+        sector_table, dated = read_sectors(sectors, since=calendar[:1])
         findings += sector_findings(good, sector_table)
+        if not dated:
+            words = "sector table without as_of: taken as known from the first day"
+            findings.append(count(sector_table.rename({"as_of": "date"}), words, "noted"))
     if index is not None:
         series, unusable = read_index(index, code=index_code, source=index_source)
         index_table = series.filter(

@@ -26,8 +26,8 @@ def load(table: Table, what: str) -> tuple[pl.DataFrame, str]:
     return read_table(Path(table)), str(table)
 
 
-def read_sectors(table: Table, *, since: pl.Series) -> pl.DataFrame:
-    """A sector table as as_of, code, sector, segment, sorted by code and as_of.
+def read_sectors(table: Table, *, since: pl.Series) -> tuple[pl.DataFrame, bool]:
+    """A sector table as as_of, code, sector, segment, sorted by code and as_of; and if it is dated.
 
     Each row holds from its as_of on, until the code's next. The sector column may be called
     sector, sector33_name or industry, the segment column segment or market_segment.
@@ -66,7 +66,7 @@ def read_sectors(table: Table, *, since: pl.Series) -> pl.DataFrame:
             f"{origin} has two different rows for code {code!r} as of {as_of}, expected one. "
             "Keep the one that is right."
         )
-    return made
+    return made, "as_of" in raw.columns
 
 
 def read_index(
