@@ -12,7 +12,7 @@ from flatline.batch import Forecast, Labels
 from flatline.days import Days
 from flatline.errors import DegenerateError, SettingsError
 from flatline.losses import BlendSettings, MultiHorizonLoss
-from flatline.models import AtftGatFan
+from flatline.models import AtftGatFan, AtftGatFanSettings
 from flatline.settings import Settings, load_settings, settings_paths
 from flatline.training import DegeneracyGuard, GuardSettings, fit, make_monitors, seed_all
 from training.toy import HORIZONS, LEVELS, Shuffled, Toy, ToyLoss, make_batches
@@ -359,6 +359,21 @@ def test_a_guard_that_is_off_has_nothing_to_be_told():
     """An option of a guard that is off is refused instead of being ignored."""
     with pytest.raises(SettingsError, match="patience is 7 but changes nothing"):
         GuardSettings(action="off", patience=7)
+
+
+@pytest.mark.parametrize(
+    ("bypass", "idle"),
+    [
+        ("bypass_gat", {"gat_heads": 2}),
+        ("bypass_gat", {"gat_init_scale": 1.5}),
+        ("bypass_gat", {"gat_residual_gate": 0.8}),
+        ("bypass_adaptive_norm", {"adaptive_norm": "revin"}),
+    ],
+)
+def test_a_branch_that_is_left_out_has_nothing_to_be_told(bypass, idle):
+    """An option of a bypassed branch is refused instead of being ignored."""
+    with pytest.raises(SettingsError, match=f"{next(iter(idle))} is .* but changes nothing"):
+        AtftGatFanSettings(**{bypass: True}, **idle)
 
 
 def test_settings_load_without_torch():

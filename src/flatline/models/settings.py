@@ -6,7 +6,9 @@ its threads before torch starts its pool.
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Self
+
+from pydantic import Field, model_validator
 
 from flatline.layers.names import AdaptiveNormName, HeadVariant
 from flatline.section import Section
@@ -18,7 +20,7 @@ class AtftGatFanSettings(Section):
     """Settings of `AtftGatFan`.
 
     Raises:
-        SettingsError: A key is unknown, or a value is out of range.
+        SettingsError: A key is unknown, a value is out of range, or would change nothing.
 
     Example:
         >>> AtftGatFanSettings(hidden=256).hidden
@@ -59,3 +61,19 @@ class AtftGatFanSettings(Section):
     head_use_layernorm: bool = Field(
         default=False, description="Normalise the state before the heads."
     )
+
+    @model_validator(mode="after")
+    def _each_counts(self) -> Self:
+        self.refuse_idle(
+            "gat_heads",
+            "gat_init_scale",
+            "gat_residual_gate",
+            unless=not self.bypass_gat,
+            because="bypass_gat leaves the graph branch out. Drop one of them",
+        )
+        self.refuse_idle(
+            "adaptive_norm",
+            unless=not self.bypass_adaptive_norm,
+            because="bypass_adaptive_norm leaves adaptive normalisation out. Drop one of them",
+        )
+        return self
