@@ -33,7 +33,6 @@ ALLOWED = {
     "settings": {"errors", "section", "settings_sources", "data", "models", "losses", "training"},
     "evaluation": STACK | {"settings"},
     "subjects": STACK | {"settings", "evaluation", "harness"},
-    "cli": STACK | {"settings", "evaluation", "harness", "subjects"},
 }
 # The package's front door and the plugin may reach everything, lazily.
 ANYTHING = {"__init__", "cli", "flatline_pytest"}
