@@ -10,7 +10,7 @@ SRC = Path(__file__).parents[1] / "src"
 LONGEST = 300
 
 LOW = {"errors", "section", "files", "days", "batch"}
-STACK = LOW | {"data", "layers", "losses", "metrics", "models", "training", "artifacts"}
+STACK = LOW | {"data", "layers", "losses", "metrics", "models", "training"}
 # Room: the rooms it may import beside itself (DESIGN, section 3).
 ALLOWED = {
     "errors": set(),
@@ -26,7 +26,6 @@ ALLOWED = {
     "harness": {"errors", "files", "days", "metrics"},
     "models": LOW | {"layers"},
     "training": LOW | {"losses", "metrics"},
-    "artifacts": LOW,
     # The shell names of the settings, a table without torch.
     "aliases": {"errors"},
     "settings_sources": {"errors", "section", "aliases"},

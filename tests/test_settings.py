@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from flatline.errors import DegenerateError, SettingsError
 from flatline.losses import BlendSettings, MultiHorizonLoss
 from flatline.models import AtftGatFan, AtftGatFanSettings
 from flatline.settings import Settings, load_settings, settings_paths
+from flatline.subjects import GATE_SETTINGS
 from flatline.training import DegeneracyGuard, GuardSettings, fit, make_monitors, seed_all
 from training.toy import HORIZONS, LEVELS, Shuffled, Toy, ToyLoss, make_batches
 
@@ -383,3 +385,14 @@ def test_settings_load_without_torch():
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0  # noqa: S603
+
+
+@pytest.mark.parametrize(
+    "file",
+    [*Path(__file__).parents[1].glob("settings/*.toml"), GATE_SETTINGS],
+    ids=lambda path: path.stem,
+)
+def test_every_settings_file_of_the_project_is_read(file):
+    """Files that are shown as examples name only settings that exist and have an effect."""
+    prices = ["data.source.prices=a.parquet"] if file.stem == "tokyo" else []
+    assert load_settings(file, environ={}, overrides=prices) != load_settings(environ={})
