@@ -7,6 +7,7 @@ import torch
 
 from flatline.batch import Forecast
 from flatline.errors import DegenerateError, SettingsError
+from flatline.layers import PredictionHead
 from flatline.metrics import Flat
 from flatline.training import (
     DegeneracyGuard,
@@ -190,3 +191,28 @@ def test_a_head_that_is_not_there_is_named():
     """A slip in the name of a module is an error that names the nearest."""
     with pytest.raises(SettingsError, match=r"guard.heads is 'haed', .* mean 'head'"):
         run(Toy(), DegeneracyGuard(GuardSettings(action="reinit", heads=("haed",))))
+
+
+def test_a_head_that_can_only_be_reset_in_part_is_refused():
+    """A parameter that would survive is named before the training, not left dead by it."""
+    model = Toy()
+    model.head.level = torch.nn.Parameter(torch.zeros(()))
+    with pytest.raises(SettingsError, match=r"^module head has parameters but no reset_parameters"):
+        run(model, DegeneracyGuard(GuardSettings(action="reinit")))
+
+
+@pytest.mark.parametrize("variant", ["gated", "apex"])
+def test_the_heads_of_our_model_come_back_whole(variant):
+    """Of a head that is NaN all over nothing is left: it starts as a fresh one does."""
+    options = {"variant": variant, "use_layernorm": True, "layer_scale": 0.5, "init_std": 0.02}
+    model = torch.nn.Module()
+    model.head = PredictionHead(64, horizons=(1, 5), levels=(0.25, 0.5, 0.75), **options)
+    fresh = {name: p.detach().clone() for name, p in model.named_parameters()}
+    for parameter in model.parameters():
+        torch.nn.init.constant_(parameter, torch.nan)
+    reinitialise(model, ["head"])
+    for name, parameter in model.named_parameters():
+        torch.testing.assert_close(parameter.mean(), fresh[name].mean(), atol=0.02, rtol=0)
+        torch.testing.assert_close(
+            parameter.std(correction=0), fresh[name].std(correction=0), atol=0.02, rtol=0
+        )

@@ -29,7 +29,12 @@ class LayerScale(nn.Module):
 
     def __init__(self, start: float) -> None:
         super().__init__()
+        self.start = start
         self.factor = nn.Parameter(torch.tensor(start))
+
+    def reset_parameters(self) -> None:
+        """Put the factor back to where it started."""
+        nn.init.constant_(self.factor, self.start)
 
     def forward(self, x: Tensor) -> Tensor:
         """Any shape, to the same."""
@@ -71,6 +76,7 @@ class HorizonHead(nn.Module):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
+        self.levels, self.init_std = tuple(levels), init_std
         self.middle = min(range(len(levels)), key=lambda i: abs(levels[i] - 0.5), default=0)
         self.norm = nn.LayerNorm(hidden) if use_layernorm else nn.Identity()
         gated = variant == "gated"
@@ -79,6 +85,16 @@ class HorizonHead(nn.Module):
         nn.init.normal_(self.linear.weight, std=init_std)
         self.scale = LayerScale(layer_scale)
         self.bias = nn.Parameter(_normal_start(levels, self.middle))
+
+    def reset_parameters(self) -> None:
+        """Draw every parameter afresh, as at the start."""
+        for part in (*self.norm.modules(), *self.trunk.modules()):
+            if isinstance(part, (nn.Linear, nn.LayerNorm)):
+                part.reset_parameters()
+        nn.init.normal_(self.linear.weight, std=self.init_std)
+        self.scale.reset_parameters()
+        with torch.no_grad():
+            self.bias.copy_(_normal_start(self.levels, self.middle))
 
     def forward(self, state: Tensor) -> tuple[Tensor, Tensor]:
         """Shape (rows, hidden), to the point, (rows,), and quantiles, (rows, levels)."""

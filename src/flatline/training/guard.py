@@ -27,6 +27,7 @@ __all__ = [
     "Decision",
     "Guard",
     "eval_mode",
+    "find_heads",
     "flat_findings",
     "probe_batches",
     "reinitialise",
@@ -127,7 +128,8 @@ def reinitialise(
 ) -> None:
     """Draw the parameters of some modules afresh and forget what the optimizer knew of them.
 
-    A module with `reset_parameters` is reset by it, another through its parts.
+    A module with `reset_parameters` is reset by it, another through its parts: all of
+    its parameters or none.
 
     Args:
         model: The model.
@@ -137,17 +139,34 @@ def reinitialise(
     Raises:
         SettingsError: There is no such module, or it cannot be drawn afresh.
     """
-    for path in paths:
-        head = find_module(model, path, setting="guard.heads")
-        if not _reset(head):
-            raise SettingsError(
-                f"module {path} has no reset_parameters, nor have its parts, expected one to draw "
-                "its parameters afresh. Add the method."
-            )
+    for head in find_heads(model, paths):
+        _reset(head)
         for parameter in head.parameters():
             parameter.grad = None
             if optimizer is not None:
                 optimizer.state.pop(parameter, None)
+
+
+def find_heads(model: nn.Module, paths: Sequence[str]) -> list[nn.Module]:
+    """The modules of some paths, all of whose parameters can be drawn afresh.
+
+    Raises:
+        SettingsError: There is no such module, or it cannot be drawn afresh.
+    """
+    heads = [find_module(model, path, setting="guard.heads") for path in paths]
+    for path, head in zip(paths, heads, strict=True):
+        stuck = _stuck(head, path)
+        if stuck:
+            raise SettingsError(
+                f"module {stuck[0]} has parameters but no reset_parameters, expected one to draw "
+                "them afresh. Add the method."
+            )
+        if next(head.parameters(), None) is None:
+            raise SettingsError(
+                f"module {path} has 0 parameters, expected some to draw afresh. "
+                "Name another in guard.heads."
+            )
+    return heads
 
 
 def find_module(model: nn.Module, path: str, *, setting: str) -> nn.Module:
@@ -166,14 +185,26 @@ def find_module(model: nn.Module, path: str, *, setting: str) -> nn.Module:
     return modules[path]
 
 
-def _reset(module: nn.Module) -> bool:
+def _stuck(module: nn.Module, path: str) -> list[str]:
+    """Paths of the modules that own parameters which nothing can reset."""
+    if callable(getattr(module, "reset_parameters", None)):
+        return []
+    own = [path] if next(module.parameters(recurse=False), None) is not None else []
+    return own + [
+        below
+        for name, child in module.named_children()
+        for below in _stuck(child, f"{path}.{name}")
+    ]
+
+
+def _reset(module: nn.Module) -> None:
     reset = getattr(module, "reset_parameters", None)
     if callable(reset):
         with torch.no_grad():
             reset()
-        return True
-    done = [_reset(child) for child in module.children()]
-    return any(done)
+        return
+    for child in module.children():
+        _reset(child)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from flatline.batch import DayBatch, Labels
 from flatline.errors import DegenerateError
 from flatline.losses.laws import LAWS
 from flatline.metrics import FlatFinding
-from flatline.training.guard import Guard, find_module, flat_findings, probe_batches, reinitialise
+from flatline.training.guard import Guard, find_heads, flat_findings, probe_batches, reinitialise
 from flatline.training.module import Trainee
 from flatline.training.seeds import untouched_generators
 from flatline.training.settings import GuardSettings
@@ -61,8 +61,7 @@ class DegeneracyGuard(Callback):
         """Choose the batches and look at the fresh model."""
         model = model_of(pl_module)
         if self.settings.action == "reinit":
-            for path in self.settings.heads:
-                find_module(model, path, setting="guard.heads")
+            find_heads(model, self.settings.heads)
         train = pl_module.loader.source if isinstance(pl_module, Trainee) else None
         source = self._source or trainer.val_dataloaders or train
         with untouched_generators():
