@@ -180,8 +180,10 @@ def test_an_index_is_chosen_by_code_and_source():
     assert prices.index.rows() == [(START, 1.0), (START + dt.timedelta(days=1), 3.0)]
     prices = prices_from_frame(bars(), index=INDEX, index_code="TOPIX")
     assert prices.index.height == 0
-    assert prices.quarantine["reason"].to_list() == [
-        "index on no trading day of the prices: left out"
+    # An index that ends early, or never fits, is not replaced in silence.
+    assert prices.quarantine.select("reason", "verdict", "rows").rows() == [
+        ("index on no trading day of the prices: left out", "noted", 1),
+        ("trading day without index: the market's mean return instead", "noted", 6),
     ]
 
 

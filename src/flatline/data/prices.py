@@ -188,6 +188,10 @@ def judge(
         findings.append(
             Finding("index without a value: left out", "noted", unusable, 1, 0, "index")
         )
+        lacking = calendar.filter(~calendar.is_in(index_table["date"].implode()))
+        days = lacking.rename("date").to_frame().with_columns(code=pl.lit("index"))
+        words = "trading day without index: the market's mean return instead"
+        findings.append(count(days, words, "noted"))
     findings = [finding for finding in findings if finding.rows]
     return Prices(good, account(findings), held, sector_table, index_table, calendar)
 
