@@ -1,5 +1,6 @@
 """A run that was killed goes on as if nothing had happened."""
 
+import json
 import os
 import re
 import signal
@@ -172,3 +173,18 @@ def test_a_damaged_checkpoint_is_an_error(tmp_path):
     last.write_bytes(last.read_bytes()[:1000])
     with pytest.raises(ArtifactError, match="cannot be read"):
         train(tmp_path / "run", resume=True)
+
+
+def interrupt():
+    """What Ctrl-C does."""
+    raise KeyboardInterrupt
+
+
+def test_an_interrupt_stays_one_and_can_be_resumed(tmp_path, undisturbed):
+    """Ctrl-C reaches the caller as such, is on record, and works again afterwards."""
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "run", callbacks=[Killer(9, interrupt)])
+    assert signal.getsignal(signal.SIGINT) is before
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["state"] == "interrupted"
+    assert facts(train(tmp_path / "run", resume=True)) == facts(undisturbed[0])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
+import signal
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -97,6 +98,7 @@ def fit(
             parameter would not be trained.
         DataError: The batches cannot be counted, or there are none.
         DegenerateError: A guard stopped the training.
+        KeyboardInterrupt: Somebody did; the run can be resumed.
     """
     settings = settings or TrainingSettings()
     if run_dir is None:
@@ -130,6 +132,7 @@ def _train(
 ) -> int:
     """Run Lightning; the number of optimizer steps done."""
     folder.update(state="running", error=None)
+    handler = signal.getsignal(signal.SIGINT)
     with _quiet():
         trainer = _trainer(trainee.settings, folder, callbacks, validates=judged is not None)
         try:
@@ -144,6 +147,11 @@ def _train(
                     "run to resume. Build it from the settings beside the run."
                 ) from error
             raise
+        except SystemExit as stop:
+            # Lightning makes an exit of an interrupt, and ignores further ones for good.
+            signal.signal(signal.SIGINT, handler)
+            folder.update(state="interrupted")
+            raise KeyboardInterrupt from stop
     return trainer.global_step
 
 
