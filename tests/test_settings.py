@@ -370,12 +370,53 @@ def test_a_guard_that_is_off_has_nothing_to_be_told():
         ("bypass_gat", {"gat_init_scale": 1.5}),
         ("bypass_gat", {"gat_residual_gate": 0.8}),
         ("bypass_adaptive_norm", {"adaptive_norm": "revin"}),
+        ("bypass_adaptive_norm", {"fan_top_k": 1}),
+        ("bypass_adaptive_norm", {"san_slices": 2}),
     ],
 )
 def test_a_branch_that_is_left_out_has_nothing_to_be_told(bypass, idle):
     """An option of a bypassed branch is refused instead of being ignored."""
     with pytest.raises(SettingsError, match=f"{next(iter(idle))} is .* but changes nothing"):
         AtftGatFanSettings(**{bypass: True}, **idle)
+
+
+@pytest.mark.parametrize(
+    ("norm", "idle"), [("fan", "san_slices"), ("san", "fan_top_k"), ("revin", "fan_top_k")]
+)
+def test_a_norm_that_is_not_used_has_nothing_to_be_told(norm, idle):
+    """Frequencies are FAN's and slices SAN's."""
+    with pytest.raises(SettingsError, match=f"{idle} is 1 but changes nothing"):
+        AtftGatFanSettings(adaptive_norm=norm, **{idle: 1})
+
+
+def test_a_branch_can_be_switched_off_whatever_the_file_tells_it(tmp_path):
+    """Bypassed by hand, a branch is left out; what only the file asks of it is dropped."""
+    file = tmp_path / "run.toml"
+    file.write_text(
+        "[data.graph]\nneighbours = 3\nsame_sector = 0\n[model]\ngat_heads = 2\nhidden = 32\n"
+    )
+    settings = load_settings(file, environ={"DISABLE_GRAPH_BUILDER": "1"})
+    assert not settings.data.graph.enabled
+    assert settings.model.gat_heads == 2
+    settings = load_settings(file, environ={}, overrides=["model.bypass_gat=true"])
+    assert (settings.model.hidden, settings.model.gat_heads) == (32, 4)
+    assert settings.data.graph.neighbours == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "environ"),
+    [
+        ("", {"DISABLE_GRAPH_BUILDER": "1", "GRAPH_REBUILD_INTERVAL": "9"}),
+        ("[data.graph]\nenabled = false\nrebuild_every = 9\n", {"LEARNING_RATE": "0.1"}),
+        ("[data.graph]\nenabled = false\n", {"GRAPH_REBUILD_INTERVAL": "9"}),
+    ],
+)
+def test_a_contradiction_of_one_hand_stays_an_error(tmp_path, text, environ):
+    """Who switches a branch off and tunes it in one place, or tunes it later, is told."""
+    file = tmp_path / "run.toml"
+    file.write_text(text)
+    with pytest.raises(SettingsError, match="rebuild_every is 9 but changes nothing"):
+        load_settings(file, environ=environ)
 
 
 def test_settings_load_without_torch():

@@ -14,7 +14,20 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from flatline.errors import SettingsError
 
-__all__ = ["Section", "nearest", "sentence_of"]
+__all__ = ["IdleSettingError", "Section", "nearest", "sentence_of"]
+
+
+class IdleSettingError(ValueError):
+    """A setting would change nothing.
+
+    Args:
+        name: Of the setting, within its section.
+        sentence: What is wrong, and the remedy.
+    """
+
+    def __init__(self, name: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.name = name
 
 
 class Section(BaseModel):
@@ -51,15 +64,15 @@ class Section(BaseModel):
             because: What leaves them without effect, and what to set instead.
 
         Raises:
-            ValueError: One of them is set.
+            IdleSettingError: One of them is set.
         """
         for name in names:
             value = getattr(self, name)
             if not unless and value != type(self).model_fields[name].get_default(
                 call_default_factory=True
             ):
-                raise ValueError(
-                    f"{name} is {value!r} but changes nothing, expected an effect: {because}."
+                raise IdleSettingError(
+                    name, f"{name} is {value!r} but changes nothing, expected an effect: {because}."
                 )
 
 

@@ -20,8 +20,9 @@ from flatline.data.settings import DataSettings
 from flatline.errors import SettingsError
 from flatline.losses.settings import BlendSettings
 from flatline.models.settings import AtftGatFanSettings
-from flatline.section import Section
+from flatline.section import IdleSettingError, Section
 from flatline.settings_sources import (
+    Layer,
     Place,
     from_environment,
     from_file,
@@ -92,7 +93,8 @@ def load_settings(
 
     Raises:
         SettingsError: The file cannot be read; a setting is unknown, has a wrong
-            value or changes nothing; or two names give one setting different values.
+            value or changes nothing; or two names give one setting different values. A
+            setting of the file that only a later layer leaves without effect is dropped.
 
     Example:
         >>> load_settings(environ={"LEARNING_RATE": "0.01"}).training.learning_rate
@@ -107,21 +109,43 @@ def load_settings(
         from_environment(Settings, os.environ if environ is None else environ),
         from_overrides(Settings, overrides),
     ]
+    alone = _idle_in(layers[:1])
+    while True:
+        try:
+            return Settings(**_tree(layers))
+        except SettingsError as error:
+            idle = _idle(error)
+            # What a file tells a branch that is switched off by hand is not meant any more.
+            later = any(idle in layer for layer in layers[1:])
+            if idle not in layers[0] or idle == alone or later:
+                origins = {
+                    place: given.origin for layer in layers for place, given in layer.items()
+                }
+                raise SettingsError(_sentence(error, origins)) from error
+            layers[0] = {place: given for place, given in layers[0].items() if place != idle}
+
+
+def _tree(layers: Sequence[Layer]) -> dict[str, Any]:
+    """The values of all layers in one tree, later ones over earlier ones."""
     # Weights in a file are all there are; names in the environment change single ones.
     weighted = any(place[:2] == ("loss", "weights") for place in layers[0])
     tree: dict[str, Any] = {"loss": {"weights": {} if weighted else dict(BlendSettings().weights)}}
-    origins: dict[Place, str] = {}
     for layer in layers:
         for place, given in layer.items():
             put(tree, place, given.value)
-            origins[place] = given.origin
     weights = tree["loss"]["weights"]
     # A weight of 0 says that the term is off.
     tree["loss"]["weights"] = {term: w for term, w in weights.items() if not is_zero(w)}
+    return tree
+
+
+def _idle_in(layers: Sequence[Layer]) -> Place | None:
+    """The setting that would change nothing if these layers were all; None without one."""
     try:
-        return Settings(**tree)
+        Settings(**_tree(layers))
     except SettingsError as error:
-        raise SettingsError(_sentence(error, origins)) from error
+        return _idle(error)
+    return None
 
 
 def settings_paths() -> tuple[str, ...]:
@@ -136,16 +160,7 @@ def settings_paths() -> tuple[str, ...]:
 
 def _sentence(error: SettingsError, origins: Mapping[Place, str]) -> str:
     """The error with the whole place of the setting, and who set it."""
-    place: Place = ()
-    cause: BaseException | None = error
-    # A section inside a section wraps the error of the inner one.
-    while isinstance(cause, SettingsError) and isinstance(cause.__cause__, ValidationError):
-        fault = cause.__cause__.errors(include_url=False)[0]
-        place = (*place, *(str(part) for part in fault["loc"]))
-        inner = fault.get("ctx", {}).get("error")
-        if not isinstance(inner, SettingsError):
-            break
-        cause = inner
+    place, cause, _ = _origin(error)
     given = [origin for at, origin in origins.items() if place and at[: len(place)] == place]
     text, where = str(cause), ".".join(place)
     # The section names the setting from where it stands: the last parts of the place.
@@ -156,3 +171,24 @@ def _sentence(error: SettingsError, origins: Mapping[Place, str]) -> str:
     elif where:
         text = f"in {where}, {text}"
     return f"{text} Set by {given[0]}." if len(given) == 1 else text
+
+
+def _idle(error: SettingsError) -> Place | None:
+    """The place of the setting that would change nothing; None where the fault is another."""
+    place, _, inner = _origin(error)
+    return (*place, inner.name) if isinstance(inner, IdleSettingError) else None
+
+
+def _origin(error: SettingsError) -> tuple[Place, SettingsError, object]:
+    """The section at fault, its error, and what it was raised for."""
+    place: Place = ()
+    cause, inner = error, None
+    # A section inside a section wraps the error of the inner one.
+    while isinstance(cause.__cause__, ValidationError):
+        fault = cause.__cause__.errors(include_url=False)[0]
+        place = (*place, *(str(part) for part in fault["loc"]))
+        inner = fault.get("ctx", {}).get("error")
+        if not isinstance(inner, SettingsError):
+            break
+        cause = inner
+    return place, cause, inner

@@ -73,7 +73,15 @@ class AtftGatFanSettings(Section):
         )
         self.refuse_idle(
             "adaptive_norm",
+            "fan_top_k",
+            "san_slices",
             unless=not self.bypass_adaptive_norm,
             because="bypass_adaptive_norm leaves adaptive normalisation out. Drop one of them",
         )
+        for name, norms in (("fan_top_k", {"fan", "fan_san"}), ("san_slices", {"san", "fan_san"})):
+            self.refuse_idle(
+                name,
+                unless=self.adaptive_norm in norms,
+                because=f"adaptive_norm is {self.adaptive_norm!r}. Drop one of them",
+            )
         return self
