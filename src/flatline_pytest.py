@@ -32,7 +32,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.fixture(scope="session")
-def cuda(request: pytest.FixtureRequest) -> torch.device:
+def flatline_cuda(request: pytest.FixtureRequest) -> torch.device:
     """The CUDA device; without one a test skips, or fails under `--require-gpu`."""
     import torch  # noqa: PLC0415 (`pytest --help` must not load it)
 

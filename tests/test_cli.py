@@ -89,6 +89,49 @@ def test_bad_input_is_one_line_and_exit_code_2(flatline, arguments, says):
     assert "Traceback" not in err + out
 
 
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        pytest.param(["gate", "--stps", "3"], "No such option: --stps", id="option"),
+        pytest.param(["gate", "--steps", "0"], "Invalid value for '--steps'", id="value"),
+        pytest.param(["gaet"], "No such command 'gaet'", id="command"),
+    ],
+)
+def test_a_usage_error_is_one_line(flatline, arguments, says):
+    """What was wrong, and where the help is."""
+    code, _, err = flatline(*arguments)
+    assert code == 2
+    assert err.startswith("flatline: ")
+    assert says in err
+    assert err.count("\n") == 1
+    assert "--help`" in err
+
+
+def test_a_file_that_cannot_be_written_is_one_line(flatline, monkeypatch):
+    """No traceback where the system says no."""
+    monkeypatch.setattr("flatline.harness.examine", lambda *_, **__: Examination([]))
+    code, _, err = flatline("gate", *LIGHT, "--json", "/proc/none/verdicts.json")
+    assert code == 2
+    assert "flatline: " in err
+    assert "Traceback" not in err
+
+
+def test_a_model_that_died_is_a_failure_not_bad_input(flatline):
+    """A training that the guard stops ends with exit code 1."""
+    dead = [
+        "--set",
+        "guard.action=stop",
+        "--set",
+        "guard.patience=1",
+        "--set",
+        "guard.grace_steps=0",
+    ]
+    dead += ["--set", "model.head_init_std=1e-12", "--set", "guard.every_n_steps=1"]
+    code, _, err = flatline("train", *LIGHT, *dead, "--run", "run")
+    assert code == 1
+    assert "flatline: " in err
+
+
 def test_a_typo_in_the_environment_is_an_error(flatline, monkeypatch):
     """A long name that no setting has is refused, and the nearest is named."""
     monkeypatch.setenv("FLATLINE_TRAINING__LERNING_RATE", "1")

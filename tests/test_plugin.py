@@ -12,7 +12,7 @@ NEEDS_CUDA = """
 import pytest
 
 @pytest.mark.gpu
-def test_on_the_device(cuda):
+def test_on_the_device(flatline_cuda):
     pass
 """
 

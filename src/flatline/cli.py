@@ -16,7 +16,7 @@ import typer
 from rich.console import Console
 
 from flatline.aliases import ALIASES
-from flatline.errors import FlatlineError
+from flatline.errors import DegenerateError, FlatlineError, NoValidDayError
 
 if TYPE_CHECKING:
     from flatline.settings import Settings
@@ -25,7 +25,6 @@ __all__ = ["main"]
 
 app = typer.Typer(
     help="A regression gate for return-prediction models, and the stack it guards.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
@@ -185,13 +184,25 @@ def main() -> None:
         if safe_mode_wanted():
             enter_safe_mode()
         with _log_lines():
-            app()
-    except FlatlineError as error:
-        err.print(f"flatline: {error}", style="red", markup=False, highlight=False)
-        raise SystemExit(2) from None
-    except KeyboardInterrupt:
-        err.print("flatline: interrupted; `flatline train --resume --run FOLDER` goes on.")
-        raise SystemExit(130) from None
+            code = app(sys.argv[1:] or ["--help"], standalone_mode=False)
+    except typer.TyperException as error:
+        _say(f"{error.format_message().rstrip('.')}. See `flatline --help`.")
+        code = error.exit_code
+    except (DegenerateError, NoValidDayError) as error:
+        _say(str(error))  # The input was fine; the model has failed.
+        code = 1
+    except (FlatlineError, OSError) as error:
+        _say(str(error))
+        code = 2
+    except (KeyboardInterrupt, typer.Abort):
+        _say("interrupted; `flatline train --resume --run FOLDER` goes on.")
+        code = 130
+    raise SystemExit(code or 0)
+
+
+def _say(message: str) -> None:
+    """One line on standard error, however long."""
+    err.print(f"flatline: {message}", style="red", markup=False, highlight=False, soft_wrap=True)
 
 
 def _settings(file: Path | None, given: list[str] | None, own: list[str]) -> Settings:
@@ -272,7 +283,7 @@ def _progress(first: str) -> Iterator[Any]:
 def _write_json(path: Path, outcome: dict[str, Any]) -> None:
     from flatline.files import write_text  # noqa: PLC0415
 
-    write_text(path, json.dumps(outcome, indent=1) + "\n")
+    write_text(path, json.dumps(outcome, indent=1, allow_nan=False) + "\n")
     err.print(f"written: {path}")
 
 

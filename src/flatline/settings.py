@@ -74,6 +74,16 @@ class Settings(Section):
                 "model.bypass_gat leaves the graph branch out, expected a branch to watch. "
                 "Drop one of them."
             )
+        if "exposure" in self.loss.weights:
+            raise ValueError(
+                "loss.weights.exposure is set but batches carry no exposures, expected a term on "
+                "what they hold. Use it from Python, through MultiHorizonLoss, or drop it."
+            )
+        if "turnover" in self.loss.weights and self.data.shuffle:
+            raise ValueError(
+                "loss.weights.turnover is set with data.shuffle, expected days that follow each "
+                "other in a batch. Set data.shuffle to false and data.batch_rows to several days."
+            )
         return self
 
 

@@ -77,6 +77,15 @@ class Detached(Ranker):
         return self.head(self.encoder(inputs["features"]).detach())
 
 
+class NotANumber(Ranker):
+    """A square root whose derivative at 0 is infinite, times 0."""
+
+    def forward(self, inputs):
+        """Scores of every row."""
+        hidden = self.encoder(inputs["features"])
+        return self.head(hidden) + (0.0 * hidden).sqrt().sum(1, keepdim=True)
+
+
 class Whisper(Ranker):
     """Scores on a ten thousandth of the targets' scale."""
 
@@ -140,6 +149,7 @@ def test_a_healthy_subject_passes_every_check(healthy):
         pytest.param(
             {"model": Detached}, "every block gets gradient", "encoder.0", id="detached-branch"
         ),
+        pytest.param({"model": NotANumber}, "every block gets gradient", "encoder.0", id="nan"),
         pytest.param({"model": Whisper}, "SCALE in range", None, id="vanished-scale"),
         pytest.param({"model": NoisyEval}, "two evaluations agree", None, id="dropout-in-eval"),
         pytest.param({"model": Blind}, "skill against the oracle", None, id="signal-not-used"),

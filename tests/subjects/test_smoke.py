@@ -56,9 +56,9 @@ def loss_beside_the_head(outputs, targets, inputs):
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("precision", ["fp32", "bf16-mixed"])
-def test_cuda_gives_the_verdicts_of_the_cpu(subject, on_cpu, cuda, precision):
+def test_cuda_gives_the_verdicts_of_the_cpu(subject, on_cpu, flatline_cuda, precision):
     """200 steps on CUDA: every verdict is that of the CPU; what it cost is printed."""
-    found = examine(subject, steps=STEPS, place=Place(cuda, precision))
+    found = examine(subject, steps=STEPS, place=Place(flatline_cuda, precision))
     print(  # noqa: T201 (the figures of a smoke run are its output)
         f"\n{subject.name} {precision}: {found.rows_per_second:,.0f} rows/s, "
         f"peak {found.peak_bytes / 2**20:,.0f} MiB"

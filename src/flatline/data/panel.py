@@ -7,6 +7,7 @@ edges, batches) slices whole days out of dense arrays.
 from __future__ import annotations
 
 import json
+import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -114,10 +115,18 @@ class Panel:
             raise ArtifactError(f"panel folder is {folder}, expected a new one. Choose another.")
         folder.parent.mkdir(parents=True, exist_ok=True)
         staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+        try:
+            self._write(staging)
+            staging.replace(folder)
+        finally:
+            # Gone by its new name if all went well.
+            shutil.rmtree(staging, ignore_errors=True)
+
+    def _write(self, folder: Path) -> None:
         for name in ARRAYS:
-            np.save(staging / f"{name}.npy", getattr(self, name), allow_pickle=False)
+            np.save(folder / f"{name}.npy", getattr(self, name), allow_pickle=False)
         for name, attribute in self.attributes.items():
-            np.save(staging / f"attribute_{name}.npy", attribute.code, allow_pickle=False)
+            np.save(folder / f"attribute_{name}.npy", attribute.code, allow_pickle=False)
         manifest: dict[str, Any] = {
             "format": FORMAT,
             "feature_names": self.feature_names,
@@ -125,8 +134,7 @@ class Panel:
             "normaliser": self.normaliser,
             "attributes": {name: a.levels for name, a in self.attributes.items()},
         }
-        (staging / "panel.json").write_text(json.dumps(manifest, indent=1), encoding="utf-8")
-        staging.replace(folder)
+        (folder / "panel.json").write_text(json.dumps(manifest, indent=1), encoding="utf-8")
 
     @classmethod
     def load(cls, folder: Path, *, memory_map: bool = True) -> Panel:

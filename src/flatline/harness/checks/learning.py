@@ -45,6 +45,8 @@ def loss_falls(
             f"loss of {len(fall)} batches went from {before.mean():.4g} to {after.mean():.4g}, "
             f"{score:.1f} standard errors down, expected more than {bound:.1f}"
         ),
+        # How often the same training, were its true fall the one measured, would miss the bound.
+        false_alarm_rate=float(stats.nct.cdf(bound, len(fall) - 1, score)) if falls else None,
         hint="" if falls else "Look at the learning rate, the schedule and the loss's gradient.",
     )
 

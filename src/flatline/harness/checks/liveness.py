@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -27,8 +29,9 @@ def blocks_get_gradient(
         floor: Smallest gradient of a module, as a fraction of the model's largest.
     """
     blocks = _by_module(gradients)
-    top = max(blocks.values(), default=0.0)
-    worst = min(blocks, key=lambda name: blocks[name], default="")
+    top = max((value for value in blocks.values() if math.isfinite(value)), default=0.0)
+    # What is not a number comes first: it is worse than nothing.
+    worst = min(blocks, key=lambda name: (math.isfinite(blocks[name]), blocks[name]), default="")
     share = blocks[worst] / top if top else 0.0
     dead = sorted(name for name, largest in blocks.items() if not largest > floor * top)
     return Verdict(
@@ -43,7 +46,7 @@ def blocks_get_gradient(
             f"{worst or 'the model'}, {share:.2g} of the largest, expected more than {floor:.2g}"
         ),
         false_alarm_rate=0.0,
-        hint=f"No gradient reaches {_some(dead)}." if dead else "",
+        hint=f"No gradient, or none that is a number, reaches {_some(dead)}." if dead else "",
         culprit=module_culprit(
             dead[0],
             model.get_submodule(dead[0]),
@@ -93,7 +96,8 @@ def _by_module(of_parameters: Mapping[str, float]) -> dict[str, float]:
     blocks: dict[str, float] = {}
     for name, value in of_parameters.items():
         owner = name.rpartition(".")[0]
-        blocks[owner] = max(blocks.get(owner, 0.0), value)
+        # Not the built-in: that may lose a NaN.
+        blocks[owner] = float(np.maximum(blocks.get(owner, 0.0), value))
     return blocks
 
 

@@ -195,7 +195,9 @@ def _gradients(subject: Subject, model: nn.Module, place: Place) -> dict[str, fl
         loss.backward()  # type: ignore[no-untyped-call]
         for name, parameter in model.named_parameters():
             if parameter.grad is not None:
-                largest[name] = max(largest[name], _largest(parameter.grad))
+                # Not the built-in: that would let a NaN pass for the smaller of the two.
+                pair = torch.tensor([largest[name], _largest(parameter.grad)])
+                largest[name] = float(pair.max())
     model.zero_grad(set_to_none=True)
     return largest
 
