@@ -105,7 +105,9 @@ def _verdicts(subject: Subject, run: Smoke, place: Place) -> Iterator[Verdict]:
         lambda: liveness.blocks_get_gradient(run.model, run.gradients),
         lambda: liveness.blocks_move(run.model, run.movement, steps=run.steps),
         lambda: learning.loss_falls(run.loss_before.numpy(), run.loss_after.numpy()),
-        lambda: degeneracy.scores_vary(score, again, day, culprit=_suspect(subject, run, place)),
+        lambda: degeneracy.scores_vary(
+            score, again, day, eps=place.eps, culprit=_suspect(subject, run, place)
+        ),
         lambda: degeneracy.scale_in_range(score, target, day),
         skill,
         lambda: contract.evaluations_agree(scored.score, run.again, exact=exact),

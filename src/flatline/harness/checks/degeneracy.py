@@ -16,24 +16,27 @@ def scores_vary(
     again: NDArray[np.float64],
     day: NDArray[np.int64],
     *,
+    eps: float = 2.0**-23,
     culprit: Culprit | None = None,
 ) -> Verdict:
     """For every horizon, eval-mode scores must differ within the day beyond the noise floor.
 
-    The floor is what rounding to float32 makes of a constant of the same
-    size, or what a second evaluation differs by, whichever is larger. Every
-    kind of flat that the scores show is named.
+    The floor is what rounding makes of a constant of the same size, or what a second
+    evaluation differs by, whichever is larger. Every kind of flat that the scores show
+    is named.
 
     Args:
         score: Shape (rows, horizons).
         again: The same scores, evaluated once more. Shape (rows, horizons).
         day: Day of each row. Shape (rows,).
+        eps: Relative spacing of the numbers the model computes with: 2**-23 for
+            float32, 2**-8 for bfloat16.
         culprit: Where the signal dies, shown if the scores are flat.
     """
     spread = _within_day(score, day)
-    floor = np.maximum(rounding_floor(score), np.sqrt(np.square(score - again).mean(0)))
+    floor = np.maximum(rounding_floor(score, eps=eps), np.sqrt(np.square(score - again).mean(0)))
     worst = int(np.argmin(np.nan_to_num(spread - floor, nan=-np.inf)))
-    findings = find_flat(score, day, repeated=again)
+    findings = find_flat(score, day, repeated=again, noise_floor=floor)
     varies = bool(np.all(spread > floor)) and not findings
     listed = " ".join(f"{s:.3g}" for s in spread)
     return Verdict(

@@ -38,6 +38,12 @@ class Place:
     device: torch.device
     precision: Precision = "fp32"
 
+    @property
+    def eps(self) -> float:
+        """Relative spacing of the numbers that the model computes with."""
+        mixed = self.precision == "bf16-mixed"
+        return torch.finfo(torch.bfloat16 if mixed else torch.float32).eps
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Smoke:
