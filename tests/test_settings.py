@@ -345,7 +345,7 @@ def test_lists_are_written_with_commas_or_as_json():
 
 def test_empty_and_foreign_variables_are_left_alone():
     """An empty variable is not set; variables of others are not settings."""
-    environ = {"LEARNING_RATE": "", "HOME": "/root", "FLATLINE_REAL_DATA": "/data"}
+    environ = {"LEARNING_RATE": "", "HOME": "/home/user", "FLATLINE_REAL_DATA": "/data"}
     assert load_settings(environ=environ) == Settings()
 
 
