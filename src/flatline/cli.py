@@ -154,6 +154,9 @@ def evaluate(
     learners: Annotated[
         bool, typer.Option("--learners/--no-learners", help="Fit the reference learners too.")
     ] = True,
+    cost: Annotated[
+        float, typer.Option(help="Cost of each unit of value traded, as a fraction.")
+    ] = 0.001,
     json_file: Json = None,
 ) -> None:
     """Judge a run on its test days, beside ridge, boosted trees and low volatility."""
@@ -163,7 +166,9 @@ def evaluate(
     folder = run or newest_run()
     err.print(f"run: {folder}")
     with _progress("opening the run") as show:
-        judged = judge_run(folder, prices=tuple(data or ()), learners=learners, on_stage=show)
+        judged = judge_run(
+            folder, prices=tuple(data or ()), learners=learners, cost=cost, on_stage=show
+        )
     for table in judged.tables():
         out.print(table)
     if json_file is not None:

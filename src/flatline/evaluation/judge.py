@@ -11,6 +11,7 @@ import polars as pl
 from rich.table import Table
 
 from flatline.data.quarantine import quarantine_table
+from flatline.evaluation.books import book_figures
 from flatline.evaluation.comparison import Compared, compare, comparison_table
 from flatline.evaluation.learners import LEARNERS, learn_and_predict, low_volatility, score_panel
 from flatline.evaluation.run import open_run, predict_test
@@ -26,7 +27,7 @@ class Judgement:
     Args:
         run: Its folder.
         quarantine: What was wrong with the prices.
-        figures: One row per horizon, as `metrics.summarise` gives them.
+        figures: One row per horizon: those of `metrics.summarise` and of `book_figures`.
         compared: The model and the reference forecasts on the rows all of them scored.
     """
 
@@ -58,6 +59,7 @@ def judge_run(
     *,
     prices: tuple[str, ...] = (),
     learners: bool = True,
+    cost: float = 0.001,
     on_stage: Callable[[str], None] = lambda _: None,
 ) -> Judgement:
     """Score the test days of a finished run and hold them against the reference learners.
@@ -65,6 +67,7 @@ def judge_run(
     Args:
         run_dir: Folder of the run.
         prices: Where its price files are now, if not where they were.
+        cost: Of each unit of value that the books trade, as a fraction.
         learners: Fit ridge and boosted trees on the same features and train days.
         on_stage: Called with the name of each stage as it begins, for progress.
 
@@ -74,7 +77,8 @@ def judge_run(
     experiment, model = open_run(run_dir, prices=prices, on_stage=on_stage)
     on_stage("scoring the test days")
     scored = predict_test(experiment, model)
-    figures = summarise(scored)
+    books = book_figures(scored, experiment.panel, cost=cost)
+    figures = summarise(scored).join(books.cast({"horizon": pl.Int64}), on="horizon", how="left")
     panel, fold = experiment.panel, experiment.fold
     frames = {"atft_gat_fan": scored}
     for name in LEARNERS if learners else ():

@@ -36,6 +36,11 @@ SHOWN = (
     ("mae", "MAE", ".5f"),
     ("rmse", "RMSE", ".5f"),
     ("naive_rmse", "naive RMSE", ".5f"),
+    ("sharpe", "Sharpe, net", ".2f"),
+    ("sharpe_gross", "Sharpe, gross", ".2f"),
+    ("annual_return", "return a year, net", ".3f"),
+    ("turnover", "turnover a day", ".3f"),
+    ("drawdown", "drawdown", ".3f"),
 )
 
 
@@ -199,7 +204,7 @@ def render(table: pl.DataFrame, *, title: str = "by horizon") -> Table:
     A figure that is undefined shows as a dash.
 
     Args:
-        table: As `summarise` gives it.
+        table: As `summarise` gives it, with or without the figures of a book.
         title: Above the table.
 
     Example:
