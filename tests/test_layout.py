@@ -15,6 +15,7 @@ STACK = LOW | {"data", "layers", "losses", "metrics", "models", "training"}
 ALLOWED = {
     "errors": set(),
     "files": set(),
+    "terminal": set(),
     # Settings live beside what they set, in many rooms; this is what they share.
     "section": {"errors"},
     "days": {"errors"},

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 
 from flatline.aliases import ALIASES
 from flatline.errors import DegenerateError, FlatlineError, NoValidDayError
+from flatline.terminal import err, log_lines, out, progress, say
 
 if TYPE_CHECKING:
     from flatline.settings import Settings
@@ -29,10 +26,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-# Figures go to standard output, progress and errors beside it. A file or a pipe
-# has no width of its own: give the tables what they need.
-out = Console(width=None if sys.stdout.isatty() else 120)
-err = Console(stderr=True)
 
 NAMES = "Names of the shell that are read as settings:\n\n" + "\n\n".join(
     f"[bold]{name}[/]  {alias.path}: {alias.meaning}" for name, alias in ALIASES.items()
@@ -82,13 +75,16 @@ def gate(
     started = time.perf_counter()
     import torch  # noqa: PLC0415 (safe mode comes first)
 
+    from flatline.data.quarantine import quarantine_table  # noqa: PLC0415
+    from flatline.evaluation.experiment import assemble  # noqa: PLC0415
     from flatline.harness import Place, examine  # noqa: PLC0415
     from flatline.harness.report import as_data, failed, verdict_table  # noqa: PLC0415
-    from flatline.subjects import reference  # noqa: PLC0415
+    from flatline.subjects import find_reference  # noqa: PLC0415
 
-    with _progress(f"{subject}: preparing") as show:
-        judged = reference(subject, tree)
-        place = Place(_device(torch, device))
+    make, place = find_reference(subject), Place(_device(torch, device))
+    with progress(f"{subject}: preparing") as show:
+        experiment = assemble(tree, on_stage=show)
+        judged = make(experiment)
 
         def on_step(step: int) -> None:
             show(f"{subject}: step {step} of {steps}", step / steps)
@@ -96,6 +92,8 @@ def gate(
         found = examine(judged, steps=steps, seed=seed, place=place, on_step=on_step)
     seconds = time.perf_counter() - started
     verdicts = found.verdicts
+    if data:
+        out.print(quarantine_table(experiment.quarantine))
     out.print(verdict_table(judged.name, seconds, verdicts))
     if json_file is not None:
         _write_json(json_file, {"subjects": [as_data(judged.name, seconds, verdicts)]})
@@ -130,7 +128,7 @@ def train(
         write_predictions,
     )
 
-    with _progress("reading settings") as show:
+    with progress("reading settings") as show:
         experiment = assemble(tree, on_stage=show)
     out.print(quarantine_table(experiment.quarantine))
     run_dir = tree.run.dir or new_run_dir()
@@ -165,7 +163,7 @@ def evaluate(
 
     folder = run or newest_run()
     err.print(f"run: {folder}")
-    with _progress("opening the run") as show:
+    with progress("opening the run") as show:
         judged = judge_run(
             folder, prices=tuple(data or ()), learners=learners, cost=cost, on_stage=show
         )
@@ -188,26 +186,21 @@ def main() -> None:
 
         if safe_mode_wanted():
             enter_safe_mode()
-        with _log_lines():
+        with log_lines():
             code = app(sys.argv[1:] or ["--help"], standalone_mode=False)
     except typer.TyperException as error:
-        _say(f"{error.format_message().rstrip('.')}. See `flatline --help`.")
+        say(f"{error.format_message().rstrip('.')}. See `flatline --help`.")
         code = error.exit_code
     except (DegenerateError, NoValidDayError) as error:
-        _say(str(error))  # The input was fine; the model has failed.
+        say(str(error))  # The input was fine; the model has failed.
         code = 1
     except (FlatlineError, OSError) as error:
-        _say(str(error))
+        say(str(error))
         code = 2
     except (KeyboardInterrupt, typer.Abort):
-        _say("interrupted; `flatline train --resume --run FOLDER` goes on.")
+        say("interrupted; `flatline train --resume --run FOLDER` goes on.")
         code = 130
     raise SystemExit(code or 0)
-
-
-def _say(message: str) -> None:
-    """One line on standard error, however long."""
-    err.print(f"flatline: {message}", style="red", markup=False, highlight=False, soft_wrap=True)
 
 
 def _settings(file: Path | None, given: list[str] | None, own: list[str]) -> Settings:
@@ -246,43 +239,6 @@ def _device(torch: Any, name: str) -> Any:  # noqa: ANN401 (torch is imported la
     if name == "cuda" and not torch.cuda.is_available():
         raise SettingsError("device is 'cuda', expected a machine with one. Use --device cpu.")
     return torch.device(name)
-
-
-class _LogLines(logging.Handler):
-    """Log lines on standard error as it is at the moment: a progress bar puts itself in between."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Write one line, tag first, so that it can be grepped."""
-        sys.stderr.write(f"{self.format(record)}\n")
-
-
-@contextmanager
-def _log_lines() -> Iterator[None]:
-    """What the library says about a training is shown, whatever the level of other loggers."""
-    logger, lines = logging.getLogger("flatline"), _LogLines()
-    level = logger.level
-    logger.addHandler(lines)
-    logger.setLevel(logging.INFO)
-    try:
-        yield
-    finally:
-        logger.removeHandler(lines)
-        logger.setLevel(level)
-
-
-@contextmanager
-def _progress(first: str) -> Iterator[Any]:
-    """A line on standard error that says what is being done, and how far it is."""
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: PLC0415
-
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=err, transient=True) as bar:
-        task = bar.add_task(first, total=None)
-
-        def show(what: str, done: float | None = None) -> None:
-            bar.update(task, description=what, total=None if done is None else 1.0, completed=done)
-
-        yield show
 
 
 def _write_json(path: Path, outcome: dict[str, Any]) -> None:

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from flatline.subjects.references import REFERENCES, reference, subject_of
+    from flatline.subjects.references import REFERENCES, find_reference, reference, subject_of
 
-__all__ = ["GATE_SETTINGS", "REFERENCES", "reference", "subject_of"]
+__all__ = ["GATE_SETTINGS", "REFERENCES", "find_reference", "reference", "subject_of"]
 
 # What a reference subject is made of unless other settings are given.
 GATE_SETTINGS = Path(__file__).with_name("gate.toml")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -17,7 +18,7 @@ from flatline.settings import Settings, load_settings
 from flatline.subjects import GATE_SETTINGS
 from flatline.training.optimizer import make_optimizer
 
-__all__ = ["REFERENCES", "reference", "subject_of"]
+__all__ = ["REFERENCES", "find_reference", "reference", "subject_of"]
 
 # Validation days that the gate scores: enough for tight intervals, seconds to score.
 VALID_DAYS = 30
@@ -58,11 +59,9 @@ def subject_of(experiment: Experiment, *, name: str) -> Subject:
     )
 
 
-def _atft_gat_fan(settings: Settings) -> Subject:
-    return subject_of(assemble(settings), name="atft_gat_fan")
-
-
-REFERENCES: Mapping[str, Callable[[Settings], Subject]] = {"atft_gat_fan": _atft_gat_fan}
+REFERENCES: Mapping[str, Callable[[Experiment], Subject]] = {
+    "atft_gat_fan": partial(subject_of, name="atft_gat_fan")
+}
 
 
 def reference(name: str, settings: Settings | None = None) -> Subject:
@@ -81,9 +80,19 @@ def reference(name: str, settings: Settings | None = None) -> Subject:
         flatline.errors.SettingsError: subject is 'atft_gat_fun', expected one of
         ['atft_gat_fan']. Did you mean 'atft_gat_fan'?
     """
+    make = find_reference(name)
+    return make(assemble(settings or load_settings(GATE_SETTINGS, environ={})))
+
+
+def find_reference(name: str) -> Callable[[Experiment], Subject]:
+    """What makes a reference subject of an experiment, by its name.
+
+    Raises:
+        SettingsError: The name is not known.
+    """
     if name not in REFERENCES:
         raise SettingsError(
             f"subject is {name!r}, expected one of {sorted(REFERENCES)}. "
             f"{nearest(name, REFERENCES)}"
         )
-    return REFERENCES[name](settings or load_settings(GATE_SETTINGS, environ={}))
+    return REFERENCES[name]
