@@ -166,6 +166,4 @@ def alias_help() -> str:
         >>> alias_help().splitlines()[0].split()
         ['LEARNING_RATE', 'training.learning_rate', 'peak', 'learning', 'rate']
     """
-    wide = max(map(len, ALIASES))
-    far = max(len(alias.path) for alias in ALIASES.values())
-    return "\n".join(f"{n:{wide}}  {a.path:{far}}  {a.meaning}" for n, a in ALIASES.items())
+    return "\n".join(f"{n}  {a.path}  {a.meaning}" for n, a in ALIASES.items())

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flatline.aliases import ALIASES
+from flatline.aliases import alias_help
 from flatline.errors import DegenerateError, FlatlineError, NoValidDayError
 from flatline.terminal import err, log_lines, out, progress, say
 
@@ -27,9 +27,8 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 
-NAMES = "Names of the shell that are read as settings:\n\n" + "\n\n".join(
-    f"[bold]{name}[/]  {alias.path}: {alias.meaning}" for name, alias in ALIASES.items()
-)
+# A paragraph a name: single line breaks are lost in a help text.
+NAMES = "\n\n".join(["Names of the shell that are read as settings:", *alias_help().splitlines()])
 Data = Annotated[
     list[str] | None,
     typer.Option("--data", help="Price file, folder or glob; repeat for more. "

@@ -7,6 +7,7 @@ import polars as pl
 
 from flatline.data.panel import Panel
 from flatline.errors import SettingsError
+from flatline.evaluation.predict import positions
 from flatline.metrics.portfolio import backtest
 
 __all__ = ["book_figures"]
@@ -35,8 +36,7 @@ def book_figures(frame: pl.DataFrame, panel: Panel, *, cost: float = 0.001) -> p
         raise SettingsError(f"cost is {cost}, expected a fraction of the traded value from 0 on.")
     rows = []
     for (horizon,), part in frame.sort("horizon").partition_by("horizon", as_dict=True).items():
-        day = np.searchsorted(panel.dates, part["date"].to_numpy())
-        stock = np.searchsorted(panel.codes, part["code"].to_numpy().astype(panel.codes.dtype))
+        day, stock = positions(part, panel)
         first, last = int(day.min()), int(day.max())
         score = np.full((last - first + 1, len(panel.codes)), np.nan)
         score[day - first, stock] = part["score"].cast(pl.Float64).fill_null(np.nan).to_numpy()

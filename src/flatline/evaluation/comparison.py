@@ -12,6 +12,7 @@ from rich.table import Table
 
 from flatline.data.panel import Panel
 from flatline.errors import DataError
+from flatline.evaluation.predict import positions
 from flatline.metrics.bootstrap import Interval, bootstrap_mean, paired_difference
 from flatline.metrics.daily import DailyMetric, daily_rank_ic
 from flatline.metrics.residual import residualise
@@ -91,8 +92,7 @@ class _Horizon:
 
     def __init__(self, horizon: int, rows: pl.DataFrame, panel: Panel, seed: int) -> None:
         self.horizon, self.rows, self.seed = horizon, rows, seed
-        self.day = np.searchsorted(panel.dates, rows["date"].to_numpy())
-        stock = np.searchsorted(panel.codes, rows["code"].to_numpy().astype(panel.codes.dtype))
+        self.day, stock = positions(rows, panel)
         columns = [panel.feature_names.index(name) for name in EXPOSURES]
         self.exposures = panel.features[self.day, stock][:, columns]
         sector = panel.attributes.get("sector")

@@ -15,7 +15,7 @@ from flatline.data.panel import Panel
 from flatline.errors import DataError, ShapeError
 from flatline.training.guard import eval_mode
 
-__all__ = ["predict", "to_frame"]
+__all__ = ["positions", "predict", "to_frame"]
 
 
 def predict(
@@ -110,3 +110,18 @@ def to_frame(
     )
     labels = [name for name in ("target", "return") if name in frame.columns]
     return frame.with_columns(pl.col(labels).fill_nan(None))
+
+
+def positions(frame: pl.DataFrame, panel: Panel) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Where the rows of a frame lie in the panel: the inverse of `to_frame`.
+
+    Args:
+        frame: Columns date and code, all of them in the panel.
+        panel: Dates and codes.
+
+    Returns:
+        Positions in the panel's dates and in its codes. Shape (rows,) each.
+    """
+    day = np.searchsorted(panel.dates, frame["date"].to_numpy())
+    stock = np.searchsorted(panel.codes, frame["code"].to_numpy().astype(panel.codes.dtype))
+    return day, stock

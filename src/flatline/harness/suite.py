@@ -100,14 +100,19 @@ def _verdicts(subject: Subject, run: Smoke, place: Place) -> Iterator[Verdict]:
         fresh = np.stack([_skill(_fresh(subject, place)) for _ in range(UNTRAINED)])
         return learning.skill_beats_untrained(_skill(scored), fresh)
 
+    def vary() -> Verdict:
+        verdict = degeneracy.scores_vary(score, again, day, eps=place.eps)
+        if verdict.status == Status.PASS:
+            return verdict
+        # Only a flat model is traced: that takes another forward pass.
+        return replace(verdict, culprit=_suspect(subject, run, place))
+
     exact = place.device.type == "cpu"
     judges: tuple[Callable[[], Verdict], ...] = (
         lambda: liveness.blocks_get_gradient(run.model, run.gradients),
         lambda: liveness.blocks_move(run.model, run.movement, steps=run.steps),
         lambda: learning.loss_falls(run.loss_before.numpy(), run.loss_after.numpy()),
-        lambda: degeneracy.scores_vary(
-            score, again, day, eps=place.eps, culprit=_suspect(subject, run, place)
-        ),
+        vary,
         lambda: degeneracy.scale_in_range(score, target, day),
         skill,
         lambda: contract.evaluations_agree(scored.score, run.again, exact=exact),

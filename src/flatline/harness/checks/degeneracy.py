@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from flatline.harness.verdicts import Culprit, Stage, Status, Verdict
+from flatline.harness.verdicts import Stage, Status, Verdict
+from flatline.metrics.blocks import DayBlocks
 from flatline.metrics.dispersion import find_flat, rounding_floor
+from flatline.metrics.variance import within_day
 
 __all__ = ["scale_in_range", "scores_vary"]
 
@@ -17,7 +19,6 @@ def scores_vary(
     day: NDArray[np.int64],
     *,
     eps: float = 2.0**-23,
-    culprit: Culprit | None = None,
 ) -> Verdict:
     """For every horizon, eval-mode scores must differ within the day beyond the noise floor.
 
@@ -31,7 +32,6 @@ def scores_vary(
         day: Day of each row. Shape (rows,).
         eps: Relative spacing of the numbers the model computes with: 2**-23 for
             float32, 2**-8 for bfloat16.
-        culprit: Where the signal dies, shown if the scores are flat.
     """
     spread = _within_day(score, day)
     floor = np.maximum(rounding_floor(score, eps=eps), np.sqrt(np.square(score - again).mean(0)))
@@ -52,7 +52,6 @@ def scores_vary(
         ),
         false_alarm_rate=0.0,
         hint="; ".join(finding.sentence for finding in findings),
-        culprit=None if varies else culprit,
     )
 
 
@@ -105,6 +104,5 @@ def scale_in_range(
 
 
 def _within_day(x: NDArray[np.float64], day: NDArray[np.int64]) -> NDArray[np.float64]:
-    _, index, rows = np.unique(day, return_inverse=True, return_counts=True)
-    means = np.stack([np.bincount(index, column) for column in x.T], 1) / rows[:, None]
-    return np.asarray(np.sqrt(np.square(x - means[index]).mean(0)))
+    deviations = within_day(x.T, DayBlocks.of(day))
+    return np.asarray(np.sqrt(np.square(deviations).mean(1)))
