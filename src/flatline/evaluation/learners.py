@@ -1,7 +1,7 @@
-"""Reference learners on the same features and split: ridge, boosted trees, low volatility.
+"""Reference learners on the same features and split: ridge, boosted trees, naive scores.
 
-They see the newest day's features only, and learn the rank of the target
-within its day. scikit-learn is the extra `learners`.
+The learners see the newest day's features only, and learn the rank of the target
+within its day; scikit-learn is the extra `learners`. The naive scores learn nothing.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from flatline.data.within_day import day_rank
 from flatline.errors import DataError, SettingsError
 from flatline.evaluation.predict import to_frame
 
-__all__ = ["LEARNERS", "learn_and_predict", "low_volatility", "score_panel"]
+__all__ = ["LEARNERS", "learn_and_predict", "low_volatility", "naive_composite", "score_panel"]
 
 # More training rows than this add minutes, not skill, to 32 weak features.
 MOST_ROWS = 1_500_000
@@ -124,13 +124,90 @@ def low_volatility(panel: Panel, test: NDArray[np.int64], *, window: int = 60) -
     """
     first = max(0, int(test.min()) - window + 1)
     returns = panel.daily_return[first : int(test.max()) + 1].astype(np.float64)
+    score = -_volatility(returns, window)[test - first]
+    return score_panel(panel, test, np.repeat(score[:, :, None], len(panel.horizons), 2))
+
+
+def naive_composite(
+    panel: Panel,
+    test: NDArray[np.int64],
+    *,
+    volatility: int = 60,
+    reversal: int = 5,
+    momentum: int = 126,
+    skipped: int = 21,
+) -> pl.DataFrame:
+    """The naive composite: ranks of three known effects, added in equal parts.
+
+    Low volatility (standard deviation of daily returns), short-term reversal (what fell
+    in the last days comes first) and medium-term momentum (what rose over half a year,
+    less its last month, comes first). Each is ranked within its day, among the stocks
+    present; one that is not known for a stock counts as the middle rank. Nothing is
+    learned, only returns up to the scored day are read, and the score is the same for
+    every horizon.
+
+    Args:
+        panel: Dates, codes and daily returns.
+        test: Positions of the days to score.
+        volatility: Days that volatility is taken over.
+        reversal: Days that reversal is taken over.
+        momentum: Days that momentum reaches back.
+        skipped: Days at the end of these that momentum leaves to reversal.
+
+    Returns:
+        A frame as `predict` gives it; a stock of which none of the three is known has no row.
+
+    Raises:
+        SettingsError: A window is too short, or momentum reaches back no further than is
+            skipped.
+
+    References:
+        Ang, Hodrick, Xing and Zhang, The cross-section of volatility and expected returns,
+        2006. Lehmann, Fads, martingales, and market efficiency, 1990 (reversal).
+        Jegadeesh and Titman, Returns to buying winners and selling losers, 1993.
+    """
+    if min(volatility, reversal + 1, skipped + 2) < 2 or momentum <= skipped:
+        raise SettingsError(
+            f"volatility is {volatility}, reversal {reversal}, momentum {momentum} and skipped "
+            f"{skipped}, expected at least 2, 1, more than is skipped, and 0. Give days."
+        )
+    first = max(0, int(test.min()) - max(volatility, reversal, momentum) + 1)
+    returns = panel.daily_return[first : int(test.max()) + 1].astype(np.float64)
+    growth = np.log1p(np.where(returns > -1.0, returns, np.nan))
+    parts = np.stack(
+        [
+            -_volatility(returns, volatility),
+            -_growth(growth, reversal),
+            _growth(growth, momentum, skipped=skipped),
+        ],
+        axis=2,
+    )[test - first]
+    ranks = day_rank(np.where(panel.present[test, :, None], parts, np.nan))
+    score = np.where(np.isfinite(ranks).any(2), np.nan_to_num(ranks).sum(2), np.nan)
+    return score_panel(panel, test, np.repeat(score[:, :, None], len(panel.horizons), 2))
+
+
+def _volatility(returns: NDArray[np.float64], window: int) -> NDArray[np.float64]:
+    """Spread of the last returns of each stock; NaN where under a third of them is known."""
     known = np.isfinite(returns)
     held = np.where(known, returns, 0.0)
     n, s, q = (_trailing(a, window) for a in (known.astype(float), held, held**2))
     with np.errstate(invalid="ignore", divide="ignore"):
-        volatility = np.sqrt(np.maximum(q / n - (s / n) ** 2, 0.0))
-    score = -np.where(n >= window // 3, volatility, np.nan)[test - first]
-    return score_panel(panel, test, np.repeat(score[:, :, None], len(panel.horizons), 2))
+        spread = np.sqrt(np.maximum(q / n - (s / n) ** 2, 0.0))
+    return np.where(n >= window // 3, spread, np.nan)
+
+
+def _growth(logs: NDArray[np.float64], window: int, *, skipped: int = 0) -> NDArray[np.float64]:
+    """Log growth over the last days less the newest; NaN where under a third is known."""
+    known = np.isfinite(logs)
+    held = np.where(known, logs, 0.0)
+
+    def between(x: NDArray[np.float64]) -> NDArray[np.float64]:
+        whole = _trailing(x, window)
+        return whole - _trailing(x, skipped) if skipped else whole
+
+    enough = between(known.astype(float)) >= max(1, (window - skipped) // 3)
+    return np.where(enough, between(held), np.nan)
 
 
 def score_panel(panel: Panel, days: NDArray[np.int64], score: NDArray[np.floating]) -> pl.DataFrame:
