@@ -19,7 +19,7 @@ from pydantic import ValidationError, model_validator
 from flatline.data.settings import DataSettings
 from flatline.errors import SettingsError
 from flatline.losses.settings import BlendSettings
-from flatline.models.settings import AtftGatFanSettings
+from flatline.models.settings import AtftGatFanSettings, ModelSettings
 from flatline.section import IdleSettingError, Section
 from flatline.settings_sources import (
     Layer,
@@ -46,7 +46,7 @@ class Settings(Section):
 
     Args:
         data: From prices to batches.
-        model: The architecture.
+        model: The architecture, by its name, and its sizes.
         loss: Weights and options of the blend.
         training: Optimisation, budget, log.
         guard: What to do about flat scores.
@@ -59,7 +59,7 @@ class Settings(Section):
     """
 
     data: DataSettings = DataSettings()
-    model: AtftGatFanSettings = AtftGatFanSettings()
+    model: ModelSettings = AtftGatFanSettings()
     loss: BlendSettings = BlendSettings()
     training: TrainingSettings = TrainingSettings()
     guard: GuardSettings = GuardSettings()
@@ -68,10 +68,11 @@ class Settings(Section):
 
     @model_validator(mode="after")
     def _sections_fit(self) -> Self:
-        if self.model.bypass_gat and self.diagnostics.graph_gradient_floor > 0:
+        if not self.model.reads_graph and self.diagnostics.graph_gradient_floor > 0:
+            why = "bypass_gat" if self.model.name == "atft_gat_fan" else f"name {self.model.name!r}"
             raise ValueError(
                 f"diagnostics.graph_gradient_floor is {self.diagnostics.graph_gradient_floor} but "
-                "model.bypass_gat leaves the graph branch out, expected a branch to watch. "
+                f"model.{why} leaves the graph branch out, expected a branch to watch. "
                 "Drop one of them."
             )
         if "exposure" in self.loss.weights:

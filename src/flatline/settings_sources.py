@@ -47,14 +47,17 @@ class Switch:
 
 
 Layer = dict[Place, Given]
+# One section, or the alternatives of which a setting inside them picks one.
+Sections = tuple[type[BaseModel], ...]
 
 
 def places(section: type[BaseModel], above: Place = ()) -> Iterator[Place]:
     """All settings of a tree; one under a mapping ends with `*`."""
     for name, field in section.model_fields.items():
         inner = field.annotation
-        if isinstance(inner, type) and issubclass(inner, BaseModel):
-            yield from places(inner, (*above, name))
+        if found := _sections(inner):
+            # Alternatives share some names.
+            yield from dict.fromkeys(p for one in found for p in places(one, (*above, name)))
         elif _is_mapping(inner):
             yield (*above, name, "*")
         else:
@@ -67,14 +70,13 @@ def _annotation(root: type[BaseModel], path: Place) -> object:
     Raises:
         SettingsError: There is no such setting; names the nearest.
     """
-    section = root
+    sections: Sections = (root,)
     for depth, name in enumerate(path):
-        field = section.model_fields.get(name)
-        if field is None:
+        inner = _field(sections, name)
+        if inner is None:
             break
-        inner: object = field.annotation
-        if isinstance(inner, type) and issubclass(inner, BaseModel):
-            section = inner
+        if found := _sections(inner):
+            sections = found
             continue
         rest = len(path) - depth - 1
         if rest == (1 if _is_mapping(inner) else 0):
@@ -99,17 +101,20 @@ def from_file(root: type[BaseModel], file: Path) -> Layer:
         raise SettingsError(
             f"settings file {file} cannot be read ({error}), expected TOML. Correct it."
         ) from error
-    return {path: Given(value, str(file)) for path, value in _flat(root, root, tree, ())}
+    return {path: Given(value, str(file)) for path, value in _flat(root, (root,), tree, ())}
 
 
 def _flat(
-    root: type[BaseModel], section: type[BaseModel], tree: Mapping[str, Any], above: Place
+    root: type[BaseModel], sections: Sections, tree: Mapping[str, Any], above: Place
 ) -> Iterator[tuple[Place, object]]:
     for name, value in tree.items():
         path = (*above, name)
-        inner = section.model_fields[name].annotation if name in section.model_fields else None
-        if isinstance(inner, type) and issubclass(inner, BaseModel) and isinstance(value, Mapping):
-            yield from _flat(root, inner, value, path)
+        inner = _field(sections, name)
+        found = _sections(inner)
+        if found and isinstance(value, Mapping):
+            yield from _flat(root, found, value, path)
+        elif found and value is None:
+            continue  # A section that is left out, as a dump of all settings says it.
         elif _is_mapping(inner) and isinstance(value, Mapping):
             yield from (((*path, key), item) for key, item in value.items())
         elif value is not None or not _is_mapping(inner):
@@ -237,6 +242,18 @@ def _kinds(annotation: object) -> Iterator[object]:
         yield from _kinds(get_args(annotation)[0])
     else:
         yield annotation
+
+
+def _sections(annotation: object) -> Sections:
+    """The sections that an annotation stands for; none where it is a plain setting."""
+    kinds = _kinds(annotation)
+    return tuple(k for k in kinds if isinstance(k, type) and issubclass(k, BaseModel))
+
+
+def _field(sections: Sections, name: str) -> object:
+    """The annotation of a field in the first of the sections that has it; None without one."""
+    fields = (s.model_fields[name].annotation for s in sections if name in s.model_fields)
+    return next(fields, None)
 
 
 def _is_mapping(annotation: object) -> bool:

@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
+from torch import nn
 
 from flatline.data.batches import DayBatches, static_names
 from flatline.data.build import build_panel
@@ -21,7 +22,7 @@ from flatline.data.prices import Prices, prices_from_frame, read_prices
 from flatline.data.settings import DataSettings, SourceSettings
 from flatline.data.splits import Fold, holdout
 from flatline.losses.blend import MultiHorizonLoss
-from flatline.models.atft_gat_fan import AtftGatFan
+from flatline.models.registry import build_model
 from flatline.settings import Settings
 
 __all__ = ["Experiment", "Split", "assemble"]
@@ -87,10 +88,10 @@ class Experiment:
             same_sector=graph.same_sector,
         )
 
-    def model(self) -> AtftGatFan:
+    def model(self) -> nn.Module:
         """A fresh model that fits the batches."""
         data = self.settings.data
-        return AtftGatFan(
+        return build_model(
             self.settings.model,
             features=len(self.panel.feature_names),
             static=len(static_names(self.panel)),

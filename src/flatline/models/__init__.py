@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from flatline.models.atft_gat_fan import AtftGatFan, TemporalEncoder
     from flatline.models.inputs import InputSizes
+    from flatline.models.registry import build_model
     from flatline.models.settings import AtftGatFanSettings
 
 _HOME = {
@@ -18,9 +19,10 @@ _HOME = {
     "AtftGatFanSettings": "settings",
     "InputSizes": "inputs",
     "TemporalEncoder": "atft_gat_fan",
+    "build_model": "registry",
 }
 
-__all__ = ["AtftGatFan", "AtftGatFanSettings", "InputSizes", "TemporalEncoder"]
+__all__ = ["AtftGatFan", "AtftGatFanSettings", "InputSizes", "TemporalEncoder", "build_model"]
 
 
 def __getattr__(name: str) -> object:

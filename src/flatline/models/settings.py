@@ -6,14 +6,16 @@ its threads before torch starts its pool.
 
 from __future__ import annotations
 
-from typing import Self
+from collections.abc import Mapping
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
+from flatline.errors import SettingsError
 from flatline.layers.names import AdaptiveNormName, HeadVariant
-from flatline.section import Section
+from flatline.section import Section, nearest
 
-__all__ = ["AtftGatFanSettings"]
+__all__ = ["ApexSettings", "AtftGatFanSettings", "ModelSettings", "PatchTSTSettings"]
 
 
 class AtftGatFanSettings(Section):
@@ -27,6 +29,7 @@ class AtftGatFanSettings(Section):
         256
     """
 
+    name: Literal["atft_gat_fan"] = Field("atft_gat_fan", description="Which architecture.")
     hidden: int = Field(64, ge=1, description="Length of a stock's state; 256 is the large size.")
     variable_width: int = Field(16, ge=1, description="Length of each feature's own vector.")
     attention_heads: int = Field(4, ge=1, description="Heads of the attention over the lookback.")
@@ -85,3 +88,72 @@ class AtftGatFanSettings(Section):
                 because=f"adaptive_norm is {self.adaptive_norm!r}. Drop one of them",
             )
         return self
+
+    @property
+    def reads_graph(self) -> bool:
+        """Whether edges change the scores."""
+        return not self.bypass_gat
+
+
+class PatchTSTSettings(Section):
+    """Settings of `PatchTST`.
+
+    Raises:
+        SettingsError: A key is unknown, a value is out of range, or would change nothing.
+    """
+
+    name: Literal["patchtst"] = Field("patchtst", description="Which architecture.")
+    hidden: int = Field(32, ge=1, description="Length of a patch's state.")
+    dropout: float = Field(
+        0.0, ge=0, lt=1, description="Share of inner units set to 0 in training."
+    )
+
+    @property
+    def reads_graph(self) -> bool:
+        """Whether edges change the scores."""
+        return False
+
+
+class ApexSettings(Section):
+    """Settings of `Apex`.
+
+    Raises:
+        SettingsError: A key is unknown, a value is out of range, or would change nothing.
+    """
+
+    name: Literal["apex"] = Field("apex", description="Which architecture.")
+    hidden: int = Field(32, ge=1, description="Length of a patch's state.")
+    dropout: float = Field(
+        0.0, ge=0, lt=1, description="Share of inner units set to 0 in training."
+    )
+
+    @property
+    def reads_graph(self) -> bool:
+        """Whether edges change the scores."""
+        return False
+
+
+_SECTIONS: Mapping[str, type[Section]] = {
+    "atft_gat_fan": AtftGatFanSettings,
+    "patchtst": PatchTSTSettings,
+    "apex": ApexSettings,
+}
+
+
+def _chosen(value: object) -> object:
+    """The section of the architecture that is named; ATFT-GAT-FAN where none is."""
+    if not isinstance(value, Mapping):
+        return value
+    name = value.get("name", "atft_gat_fan")
+    if name not in _SECTIONS:
+        raise SettingsError(
+            f"name is {name!r}, expected one of {sorted(_SECTIONS)}. "
+            f"{nearest(str(name), _SECTIONS)}"
+        )
+    return _SECTIONS[name](**value)
+
+
+# One architecture's settings, by the name among them.
+ModelSettings = Annotated[
+    AtftGatFanSettings | PatchTSTSettings | ApexSettings, BeforeValidator(_chosen)
+]
