@@ -430,7 +430,7 @@ def test_settings_load_without_torch():
 
 @pytest.mark.parametrize(
     "file",
-    [*Path(__file__).parents[1].glob("settings/*.toml"), GATE_SETTINGS],
+    [*Path(__file__).parents[1].glob("settings/*.toml"), *GATE_SETTINGS.values()],
     ids=lambda path: path.stem,
 )
 def test_every_settings_file_of_the_project_is_read(file):

@@ -69,7 +69,7 @@ def reference(name: str, settings: Settings | None = None) -> Subject:
 
     Args:
         name: One of `REFERENCES`.
-        settings: Data, model, loss and optimisation; None for `GATE_SETTINGS`.
+        settings: Data, model, loss and optimisation; None for its own of `GATE_SETTINGS`.
 
     Raises:
         SettingsError: The name is not known.
@@ -81,7 +81,7 @@ def reference(name: str, settings: Settings | None = None) -> Subject:
         ['atft_gat_fan']. Did you mean 'atft_gat_fan'?
     """
     make = find_reference(name)
-    return make(assemble(settings or load_settings(GATE_SETTINGS, environ={})))
+    return make(assemble(settings or load_settings(GATE_SETTINGS[name], environ={})))
 
 
 def find_reference(name: str) -> Callable[[Experiment], Subject]:
