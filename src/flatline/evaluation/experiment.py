@@ -25,7 +25,7 @@ from flatline.losses.blend import MultiHorizonLoss
 from flatline.models.registry import build_model
 from flatline.settings import Settings
 
-__all__ = ["Experiment", "Split", "assemble"]
+__all__ = ["Experiment", "Raw", "Split", "assemble", "cut", "prepare"]
 
 Split = Literal["train", "valid", "test"]
 
@@ -119,6 +119,21 @@ class Experiment:
         return self.market.expected_return(self.settings.data.horizons)[date[:, None], stock]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Raw:
+    """What experiments are cut from. Build it with `prepare`.
+
+    Args:
+        panel: Raw features and targets.
+        quarantine: What was wrong with the prices, counted by reason.
+        market: The embedded market, None for prices from files.
+    """
+
+    panel: Panel
+    quarantine: pl.DataFrame
+    market: Market | None = None
+
+
 def assemble(
     settings: Settings,
     *,
@@ -136,33 +151,69 @@ def assemble(
         DataError: The prices cannot be used.
         SettingsError: No day is left for a part of the fold, or a setting does not fit the data.
     """
-    data = settings.data
-    market = None
+    raw = prepare(settings, on_stage=on_stage)
+    on_stage("normalising")
+    return cut(settings, raw, normaliser=normaliser, overwrite=True)
+
+
+def prepare(settings: Settings, *, on_stage: Callable[[str], None] = lambda _: None) -> Raw:
+    """Read prices and build the raw panel: what all folds have in common.
+
+    Args:
+        settings: What to make; only `data.source` and `data.horizons` count.
+        on_stage: Called with the name of each stage as it begins, for progress.
+
+    Raises:
+        DataError: The prices cannot be used.
+    """
+    data, market = settings.data, None
     if data.source.prices:
         on_stage("reading prices")
         prices = _read(data.source)
     else:
         on_stage(f"drawing the embedded market ({data.source.market})")
-        market = make_market(
-            data.source.market,
-            seed=data.source.market_seed,
-            signals=Signals.only(*data.source.signals),
-        )
+        market = _market(data.source)
         prices = prices_from_frame(market.prices, sectors=market.sectors, index=market.index)
     on_stage("building features and targets")
-    quarantine = prices.quarantine
-    raw = _panel(prices, data)
-    del prices
-    on_stage("normalising")
-    fold = _fold(raw, data)
+    return Raw(_panel(prices, data), prices.quarantine, market)
+
+
+def cut(
+    settings: Settings,
+    raw: Raw,
+    *,
+    normaliser: FittedNormaliser | None = None,
+    overwrite: bool = False,
+) -> Experiment:
+    """The experiment on one fold of a raw panel: days, and features normalised for them.
+
+    Args:
+        settings: Its `data.split` is the fold.
+        raw: Left alone, unless *overwrite*.
+        normaliser: One that was fitted and saved with a model; None fits on the train days.
+        overwrite: Reuse the memory of the raw panel, which is normalised with it.
+
+    Raises:
+        SettingsError: No day is left for a part of the fold.
+    """
+    data = settings.data
+    fold = _fold(raw.panel, data)
     if normaliser is None:
-        normaliser = make_normaliser(data.normaliser).fit(raw, fold.train)
+        normaliser = make_normaliser(data.normaliser).fit(raw.panel, fold.train)
     mapped = data.source.memory_map
-    if mapped is None:
-        panel = normaliser.apply(raw, overwrite=True)
+    if not overwrite:
+        panel = normaliser.apply(raw.panel)
+    elif mapped is None:
+        panel = normaliser.apply(raw.panel, overwrite=True)
     else:
-        panel = normaliser.apply(raw, memory_map=mapped / "normalised.npy")
-    return Experiment(settings, panel, fold, normaliser, quarantine, market)
+        panel = normaliser.apply(raw.panel, memory_map=mapped / "normalised.npy")
+    return Experiment(settings, panel, fold, normaliser, raw.quarantine, raw.market)
+
+
+def _market(source: SourceSettings) -> Market:
+    return make_market(
+        source.market, seed=source.market_seed, signals=Signals.only(*source.signals)
+    )
 
 
 def _read(source: SourceSettings) -> Prices:
