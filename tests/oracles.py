@@ -4,7 +4,7 @@ import itertools
 import math
 
 import numpy as np
-from scipy import special, stats
+from scipy import optimize, special, stats
 
 # -- Losses: one day, one horizon; score and target hold the labelled stocks only. ----------
 # None means that the day is not valid.
@@ -134,6 +134,21 @@ def lambdarank(score, target, tau=1.0, ratio=1.6):
     return _pair_mean(score, target, lambda d: np.logaddexp(0, -d / tau), ratio, swap)
 
 
+def top_k(score, target, share=0.1, tau=0.5):
+    """Minus the mean gain of what is held in part, in spreads of the targets."""
+    if len(score) < 2 or np.ptp(target) == 0:
+        return None
+    score = score / (tau * np.std(target))
+
+    def over(border):
+        return special.expit(score - border).sum() - share * len(score)
+
+    # At the ends nobody and everybody is held whole.
+    border = optimize.brentq(over, score.min() - 50, score.max() + 50, xtol=1e-13)
+    held = special.expit(score - border)
+    return -held @ stats.zscore(target) / (share * len(score))
+
+
 def positions(score, min_names=5):
     """Dollar-neutral positions, sizes summing to one."""
     if len(score) < min_names or np.ptp(score) == 0:
@@ -188,6 +203,7 @@ LOSSES = {
     "ranknet": ranknet,
     "lambdarank": lambdarank,
     "margin": margin,
+    "top_k": top_k,
     "sharpe": sharpe,
     "exposure": exposure,
     "variance_floor": variance_floor,

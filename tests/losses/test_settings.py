@@ -7,7 +7,7 @@ from flatline.errors import SettingsError
 from flatline.losses.laws import LAWS, OPTIONS
 from flatline.losses.settings import BlendSettings
 
-ALIVE = ["mse", "huber", "pinball", "bce", "listnet", "ranknet", "lambdarank", "margin"]
+ALIVE = ["mse", "huber", "pinball", "bce", "listnet", "ranknet", "lambdarank", "margin", "top_k"]
 
 REFUSED = [
     pytest.param(
@@ -91,6 +91,8 @@ def test_alone_only_an_alive_term_will_do(name):
 def test_every_option_reaches_its_terms(option):
     """What is set is what each term that reads it is called with."""
     value = 7 if "k" in option or "gap" in option or "names" in option else 1.75
+    if option.endswith("share"):
+        value = 0.25
     terms = OPTIONS[option].terms
     settings = BlendSettings(weights=dict.fromkeys({"mse", *terms}, 1.0), **{option: value})
     assert all(settings.options_of(term)[OPTIONS[option].keyword] == value for term in terms)

@@ -13,6 +13,7 @@ from flatline.losses.portfolio import exposure_loss, turnover_loss
 from flatline.losses.quantile import coverage_loss, pinball_loss
 from flatline.losses.ranking import lambdarank_loss, listnet_loss, margin_loss, ranknet_loss
 from flatline.losses.regression import huber_loss
+from flatline.losses.top_k import top_k_loss
 from strategies import make_scored_days
 
 OPTIONS = [
@@ -24,6 +25,8 @@ OPTIONS = [
     (ranknet_loss, oracles.ranknet, {"tau": 0.5, "ratio": 3.0}),
     (lambdarank_loss, oracles.lambdarank, {"tau": 0.5, "ratio": 1.0}),
     (margin_loss, oracles.margin, {"margin": 0.2, "ratio": 1.3}),
+    (top_k_loss, oracles.top_k, {"share": 0.3}),
+    (top_k_loss, oracles.top_k, {"tau": 0.1}),
     (variance_floor_loss, oracles.variance_floor, {"floor": 2.0}),
     (reciprocal_spread_loss, oracles.reciprocal_spread, {"softening": 0.5}),
 ]

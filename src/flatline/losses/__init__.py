@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from flatline.losses.ranking import lambdarank_loss, listnet_loss, margin_loss, ranknet_loss
     from flatline.losses.regression import huber_loss, mse_loss
     from flatline.losses.settings import BlendSettings
+    from flatline.losses.top_k import top_k_loss
 
 _HOME = {
     "blend": ("LossReport", "MultiHorizonLoss"),
@@ -33,6 +34,7 @@ _HOME = {
     "ranking": ("lambdarank_loss", "listnet_loss", "margin_loss", "ranknet_loss"),
     "regression": ("huber_loss", "mse_loss"),
     "settings": ("BlendSettings",),
+    "top_k": ("top_k_loss",),
 }
 
 __all__ = [
@@ -56,6 +58,7 @@ __all__ = [
     "rank_ic_loss",
     "ranknet_loss",
     "reciprocal_spread_loss",
+    "top_k_loss",
     "turnover_loss",
     "variance_floor_loss",
 ]

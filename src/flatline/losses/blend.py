@@ -24,6 +24,7 @@ from flatline.losses.ranking import lambdarank_loss, listnet_loss, margin_loss, 
 from flatline.losses.regression import huber_loss, mse_loss
 from flatline.losses.running import LEAST_DAYS, RunningRatio
 from flatline.losses.settings import BlendSettings
+from flatline.losses.top_k import top_k_loss
 
 __all__ = ["TERMS", "BlendSettings", "LossReport", "MultiHorizonLoss"]
 
@@ -40,6 +41,7 @@ TERMS: Mapping[str, Callable[..., PerDay]] = MappingProxyType(
         "ranknet": ranknet_loss,
         "lambdarank": lambdarank_loss,
         "margin": margin_loss,
+        "top_k": top_k_loss,
         "sharpe": portfolio_loss,
         "turnover": turnover_loss,
         "exposure": exposure_loss,

@@ -65,6 +65,7 @@ LAWS: Mapping[str, Law] = MappingProxyType(
         "ranknet": Law(at_constant="alive", shift=True, scale=False, degree=0, best="order"),
         "lambdarank": Law(at_constant="alive", shift=True, scale=False, degree=0, best=None),
         "margin": Law(at_constant="alive", shift=True, scale=False, degree=0, best="order"),
+        "top_k": Law(at_constant="alive", shift=True, scale=False, degree=0, best="order"),
         "sharpe": Law(at_constant="undefined", shift=True, scale=True, degree=1, best="order"),
         "turnover": Law(
             at_constant="undefined",
@@ -108,6 +109,8 @@ OPTIONS: Mapping[str, Option] = MappingProxyType(
         "ranknet_tau": Option("tau", ("ranknet",)),
         "lambdarank_tau": Option("tau", ("lambdarank",)),
         "margin": Option("margin", ("margin",)),
+        "top_k_share": Option("share", ("top_k",)),
+        "top_k_tau": Option("tau", ("top_k",)),
         "pair_ratio": Option("ratio", ("ranknet", "lambdarank", "margin")),
         "turnover_max_gap": Option("max_gap", ("turnover",)),
         "variance_floor": Option("floor", ("variance_floor",)),

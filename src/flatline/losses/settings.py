@@ -40,6 +40,8 @@ class BlendSettings(Section):
         ranknet_tau: Temperature of `ranknet`, in spreads of the day's targets.
         lambdarank_tau: Temperature of `lambdarank`, in spreads of the day's targets.
         margin: Lead that `margin` wants, in spreads of the day's targets.
+        top_k_share: Share of the day's stocks that `top_k` holds, under 1.
+        top_k_tau: Width of the border of what `top_k` holds, in spreads of the day's targets.
         pair_ratio: Growth of the rank distances at which `ranknet`, `lambdarank` and
             `margin` compare stocks; 1 compares all pairs.
         turnover_max_gap: Days that lie further apart do not follow each other for `turnover`.
@@ -72,6 +74,8 @@ class BlendSettings(Section):
     ranknet_tau: Positive = 1.0
     lambdarank_tau: Positive = 1.0
     margin: Positive = 1.0
+    top_k_share: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    top_k_tau: Positive = 0.5
     pair_ratio: Annotated[float, Field(ge=1)] = 1.6
     turnover_max_gap: Annotated[int, Field(ge=1)] = 1
     variance_floor: Positive = 0.1
