@@ -98,6 +98,15 @@ def test_a_share_of_validation_days_before_a_test_date():
     assert fold.valid[0] == 100
 
 
+def test_the_first_and_the_last_tested_date_can_be_chosen():
+    """Windows begin at the one and end with the other, whatever length is left."""
+    folds = walk_forward(
+        PANEL, train=60, valid=20, test=30, test_from="2020-04-01", test_until="2020-05-20"
+    )
+    dates = [PANEL.dates[fold.test[[0, -1]]].astype(str).tolist() for fold in folds]
+    assert dates == [["2020-04-01", "2020-04-30"], ["2020-05-01", "2020-05-20"]]
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -111,8 +120,24 @@ def test_a_share_of_validation_days_before_a_test_date():
         (
             lambda: walk_forward(PANEL, train=180, valid=20, test=20),
             (
-                "train + valid is 200 days, expected fewer than the panel's 200. "
-                "Use shorter parts or a longer panel."
+                "train + valid is 200 days, expected fewer than the 200 up to the last test day. "
+                "Use shorter parts, an earlier date or a longer panel."
+            ),
+        ),
+        (
+            lambda: walk_forward(PANEL, train=60, valid=20, test=20, test_from="2020-03-01"),
+            (
+                "test_from is '2020-03-01' with 60 days before it, expected at least the 80 of "
+                "train + valid. Use a later date or shorter parts."
+            ),
+        ),
+        (
+            lambda: walk_forward(
+                PANEL, train=60, valid=20, test_from="2020-05-01", test_until="2020-04-01"
+            ),
+            (
+                "test_from is '2020-05-01', after 121 days, expected fewer than the 92 up to the "
+                "last test day. Use shorter parts, an earlier date or a longer panel."
             ),
         ),
         (

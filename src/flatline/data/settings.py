@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 from flatline.errors import DataError
 from flatline.section import Section
 
-__all__ = ["DataSettings", "GraphSettings", "SourceSettings", "SplitSettings"]
+__all__ = ["DataSettings", "GraphSettings", "SourceSettings", "SplitSettings", "WindowSettings"]
 
 Positive = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(gt=0, lt=1)]
@@ -115,6 +115,34 @@ class SplitSettings(Section):
         return self
 
 
+class WindowSettings(Section):
+    """How a walk-forward cuts its windows, in trading days; purged on label end.
+
+    Only `flatline walkforward` reads it, and then it takes the place of `data.split`.
+
+    Args:
+        train: Days before the validation days: the length of a rolling window, the
+            least length of an expanding one.
+        valid: Validation days of each window.
+        test: Test days of each window.
+        step: Days from one window to the next; *test* if None. Where test days
+            overlap, the later window, whose model is fresher, counts.
+        expanding: Train from the first day on, instead of on the last *train* days.
+        embargo: Further days between the end of a label and the next part.
+        test_from: First date to test, such as 2016-01-01; the earliest possible if None.
+        test_until: Last date to test; the last there is if None.
+    """
+
+    train: Positive = 750
+    valid: Positive = 125
+    test: Positive = 250
+    step: Positive | None = None
+    expanding: bool = True
+    embargo: Annotated[int, Field(ge=0)] = 0
+    test_from: str | None = None
+    test_until: str | None = None
+
+
 class GraphSettings(Section):
     """Which stocks of a day are joined by edges.
 
@@ -151,6 +179,7 @@ class DataSettings(Section):
     Args:
         source: Where prices come from.
         split: Which days are for what.
+        windows: The same for each window of a walk-forward.
         graph: Which stocks are joined.
         horizons: Of the targets, in trading days.
         levels: Quantile levels to forecast, ascending; empty for none.
@@ -168,6 +197,7 @@ class DataSettings(Section):
 
     source: SourceSettings = SourceSettings()
     split: SplitSettings = SplitSettings()
+    windows: WindowSettings = WindowSettings()
     graph: GraphSettings = GraphSettings()
     horizons: Annotated[tuple[Positive, ...], Field(min_length=1)] = (1, 5, 10, 20)
     levels: tuple[Share, ...] = (0.05, 0.25, 0.5, 0.75, 0.95)

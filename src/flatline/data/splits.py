@@ -43,11 +43,13 @@ def walk_forward(
     step: int | None = None,
     embargo: int = 0,
     expanding: bool = True,
+    test_from: str | None = None,
+    test_until: str | None = None,
 ) -> list[Fold]:
     """Folds whose test days follow each other through time.
 
-    The first fold tests the days after `train + valid` days; each further fold
-    begins *step* days later. The last one may be shorter. Purging takes days
+    The first fold tests the days after `train + valid` days, or from *test_from* on;
+    each further fold begins *step* days later. The last one may be shorter. Purging takes days
     off the end of the train and of the validation days, never off the test.
 
     Args:
@@ -59,9 +61,12 @@ def walk_forward(
         step: Days from one fold to the next; *test* if None.
         embargo: Further days between the end of a label and the next part.
         expanding: Train from the panel's first day on, instead of on the last *train* days.
+        test_from: First date to test, such as "2016-01-01"; the earliest possible if None.
+        test_until: Last date to test; the panel's last if None.
 
     Raises:
-        SettingsError: A size is not positive, or a part has no day left.
+        SettingsError: A size is not positive, a date is no date or leaves too few days
+            before it, or a part has no day left.
 
     References:
         López de Prado, Advances in Financial Machine Learning, 2018, section 7.4.
@@ -81,12 +86,24 @@ def walk_forward(
                 f"{name} is {size - (name == 'embargo')}, expected a positive number of days "
                 "(0 is allowed for the embargo). Choose another size."
             )
-    days = len(panel.dates)
-    starts = range(train + valid, days, stride)
+    days, first = len(panel.dates), train + valid
+    if test_until is not None:
+        days = _position(panel, "test_until", test_until, after=True)
+    if test_from is not None:
+        first = _position(panel, "test_from", test_from)
+        if first < train + valid:
+            raise SettingsError(
+                f"test_from is {test_from!r} with {first} days before it, expected at least the "
+                f"{train + valid} of train + valid. Use a later date or shorter parts."
+            )
+    starts = range(first, days, stride)
     if not starts:
+        what = f"train + valid is {train + valid} days"
+        if test_from is not None:
+            what = f"test_from is {test_from!r}, after {first} days"
         raise SettingsError(
-            f"train + valid is {train + valid} days, expected fewer than the panel's {days}. "
-            "Use shorter parts or a longer panel."
+            f"{what}, expected fewer than the {days} up to the last test day. "
+            "Use shorter parts, an earlier date or a longer panel."
         )
     return [
         _seal(
