@@ -13,13 +13,26 @@ if TYPE_CHECKING:
     from flatline.layers.gating import GatedResidual, GatedSkip
     from flatline.layers.graph import GatedFusion, GraphAttention
     from flatline.layers.heads import HorizonHead, LayerScale, PredictionHead
-    from flatline.layers.names import AdaptiveNormName, HeadVariant
+    from flatline.layers.names import (
+        AdaptiveNormName,
+        HeadVariant,
+        PatchPooling,
+        TokenNormName,
+    )
     from flatline.layers.normalisation import AdaptiveNorm, FrequencyNorm, SliceNorm, WindowNorm
+    from flatline.layers.patches import PatchEmbedding
     from flatline.layers.selection import VariableNetworks, VariableSelection
+    from flatline.layers.transformer import (
+        EncoderLayer,
+        SelfAttention,
+        TokenBatchNorm,
+        TransformerEncoder,
+    )
 
 _HOME = {
     "AdaptiveNorm": "normalisation",
     "AdaptiveNormName": "names",
+    "EncoderLayer": "transformer",
     "FrequencyNorm": "normalisation",
     "GatedFusion": "graph",
     "GatedResidual": "gating",
@@ -29,8 +42,14 @@ _HOME = {
     "HorizonHead": "heads",
     "InterpretableAttention": "attention",
     "LayerScale": "heads",
+    "PatchEmbedding": "patches",
+    "PatchPooling": "names",
     "PredictionHead": "heads",
+    "SelfAttention": "transformer",
     "SliceNorm": "normalisation",
+    "TokenBatchNorm": "transformer",
+    "TokenNormName": "names",
+    "TransformerEncoder": "transformer",
     "VariableNetworks": "selection",
     "VariableSelection": "selection",
     "WindowNorm": "normalisation",
@@ -39,6 +58,7 @@ _HOME = {
 __all__ = [
     "AdaptiveNorm",
     "AdaptiveNormName",
+    "EncoderLayer",
     "FrequencyNorm",
     "GatedFusion",
     "GatedResidual",
@@ -48,8 +68,14 @@ __all__ = [
     "HorizonHead",
     "InterpretableAttention",
     "LayerScale",
+    "PatchEmbedding",
+    "PatchPooling",
     "PredictionHead",
+    "SelfAttention",
     "SliceNorm",
+    "TokenBatchNorm",
+    "TokenNormName",
+    "TransformerEncoder",
     "VariableNetworks",
     "VariableSelection",
     "WindowNorm",

@@ -57,6 +57,8 @@ class HorizonHead(nn.Module):
         layer_scale: Factor on its output at the start.
         use_layernorm: Whether the state is normalised first.
         dropout: Share of the gated network's inner layer set to 0 in training.
+        intercept: Whether a learned number is added to the output. A loss on ranks
+            alone gives it no gradient.
 
     Example:
         >>> point, quantiles = HorizonHead(8, levels=(0.25, 0.5, 0.75))(torch.ones(3, 8))
@@ -74,6 +76,7 @@ class HorizonHead(nn.Module):
         layer_scale: float = 1.0,
         use_layernorm: bool = False,
         dropout: float = 0.0,
+        intercept: bool = True,
     ) -> None:
         super().__init__()
         self.levels, self.init_std = tuple(levels), init_std
@@ -84,7 +87,8 @@ class HorizonHead(nn.Module):
         self.linear = nn.Linear(hidden, 1 + len(levels), bias=False)
         nn.init.normal_(self.linear.weight, std=init_std)
         self.scale = LayerScale(layer_scale)
-        self.bias = nn.Parameter(_normal_start(levels, self.middle))
+        start = _normal_start(levels, self.middle)
+        self.bias = nn.Parameter(start) if intercept else None
 
     def reset_parameters(self) -> None:
         """Draw every parameter afresh, as at the start."""
@@ -93,12 +97,15 @@ class HorizonHead(nn.Module):
                 part.reset_parameters()
         nn.init.normal_(self.linear.weight, std=self.init_std)
         self.scale.reset_parameters()
-        with torch.no_grad():
-            self.bias.copy_(_normal_start(self.levels, self.middle))
+        if self.bias is not None:
+            with torch.no_grad():
+                self.bias.copy_(_normal_start(self.levels, self.middle))
 
     def forward(self, state: Tensor) -> tuple[Tensor, Tensor]:
         """Shape (rows, hidden), to the point, (rows,), and quantiles, (rows, levels)."""
-        out = self.scale(self.linear(self.trunk(self.norm(state)))) + self.bias
+        out = self.scale(self.linear(self.trunk(self.norm(state))))
+        if self.bias is not None:
+            out = out + self.bias
         point, below, middle, above = out.split(
             [1, self.middle, min(1, out.shape[-1] - 1), max(0, out.shape[-1] - 2 - self.middle)], -1
         )
@@ -126,9 +133,11 @@ class PredictionHead(nn.Module):
         layer_scale: Factor on their outputs at the start.
         use_layernorm: Whether the state is normalised first.
         dropout: Share of the gated networks' inner layers set to 0 in training.
+        intercept: Whether a learned number is added to the outputs; quantiles need it.
 
     Raises:
-        ShapeError: *horizons* or *levels* repeat, are out of order or out of range.
+        ShapeError: *horizons* or *levels* repeat, are out of order or out of range, or
+            there are levels without an intercept.
 
     Example:
         >>> head = PredictionHead(8, horizons=(1, 5), levels=(0.25, 0.5, 0.75))
@@ -148,6 +157,7 @@ class PredictionHead(nn.Module):
         layer_scale: float = 1.0,
         use_layernorm: bool = False,
         dropout: float = 0.0,
+        intercept: bool = True,
     ) -> None:
         super().__init__()
         if not horizons or min(horizons) < 1 or len(set(horizons)) < len(horizons):
@@ -160,6 +170,11 @@ class PredictionHead(nn.Module):
                 f"levels is {tuple(levels)}, expected different numbers between 0 and 1, "
                 "ascending. For example (0.05, 0.25, 0.5, 0.75, 0.95)."
             )
+        if levels and not intercept:
+            raise ShapeError(
+                f"levels is {tuple(levels)} without an intercept, expected none: the intercept "
+                "is what keeps the quantiles apart at the start. Leave out the one or the other."
+            )
         self.horizons = nn.ModuleDict(
             {
                 str(horizon): HorizonHead(
@@ -170,6 +185,7 @@ class PredictionHead(nn.Module):
                     layer_scale=layer_scale,
                     use_layernorm=use_layernorm,
                     dropout=dropout,
+                    intercept=intercept,
                 )
                 for horizon in horizons
             }

@@ -9,20 +9,41 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from flatline.models.apex import Apex
     from flatline.models.atft_gat_fan import AtftGatFan, TemporalEncoder
+    from flatline.models.attention import attention_entropy
     from flatline.models.inputs import InputSizes
+    from flatline.models.patchtst import PatchEncoder, PatchTST
     from flatline.models.registry import build_model
-    from flatline.models.settings import AtftGatFanSettings
+    from flatline.models.settings import ApexSettings, AtftGatFanSettings, PatchTSTSettings
 
 _HOME = {
+    "Apex": "apex",
+    "ApexSettings": "settings",
     "AtftGatFan": "atft_gat_fan",
     "AtftGatFanSettings": "settings",
     "InputSizes": "inputs",
+    "PatchEncoder": "patchtst",
+    "PatchTST": "patchtst",
+    "PatchTSTSettings": "settings",
     "TemporalEncoder": "atft_gat_fan",
+    "attention_entropy": "attention",
     "build_model": "registry",
 }
 
-__all__ = ["AtftGatFan", "AtftGatFanSettings", "InputSizes", "TemporalEncoder", "build_model"]
+__all__ = [
+    "Apex",
+    "ApexSettings",
+    "AtftGatFan",
+    "AtftGatFanSettings",
+    "InputSizes",
+    "PatchEncoder",
+    "PatchTST",
+    "PatchTSTSettings",
+    "TemporalEncoder",
+    "attention_entropy",
+    "build_model",
+]
 
 
 def __getattr__(name: str) -> object:

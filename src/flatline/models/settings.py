@@ -12,7 +12,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from flatline.errors import SettingsError
-from flatline.layers.names import AdaptiveNormName, HeadVariant
+from flatline.layers.names import AdaptiveNormName, HeadVariant, PatchPooling, TokenNormName
 from flatline.section import Section, nearest
 
 __all__ = ["ApexSettings", "AtftGatFanSettings", "ModelSettings", "PatchTSTSettings"]
@@ -94,16 +94,44 @@ class AtftGatFanSettings(Section):
         """Whether edges change the scores."""
         return not self.bypass_gat
 
+    @property
+    def gives_quantiles(self) -> bool:
+        """Whether the model has quantile heads where levels are given."""
+        return True
+
 
 class PatchTSTSettings(Section):
     """Settings of `PatchTST`.
 
     Raises:
         SettingsError: A key is unknown, a value is out of range, or would change nothing.
+
+    Example:
+        >>> PatchTSTSettings(depth=48).depth
+        48
     """
 
     name: Literal["patchtst"] = Field("patchtst", description="Which architecture.")
+    task: Literal["regression", "classification", "ranking"] = Field(
+        "regression",
+        description="regression: points and quantiles; classification: logits; "
+        "ranking: scores whose level means nothing.",
+    )
     hidden: int = Field(32, ge=1, description="Length of a patch's state.")
+    depth: int = Field(3, ge=2, le=48, description="Layers of the encoder.")
+    attention_heads: int = Field(4, ge=1, description="Heads of the attention over the patches.")
+    feed_forward: int = Field(64, ge=1, description="Length of the feed-forward inner layers.")
+    patch_length: int = Field(5, ge=1, description="Steps of a patch.")
+    stride: int = Field(5, ge=1, description="Steps from one patch to the next.")
+    norm: TokenNormName = Field(
+        "batch", description="batch: over all patches of a batch; layer: within each patch."
+    )
+    pre_norm: bool = Field(
+        default=True, description="Normalise the input of each branch, not branch plus skip."
+    )
+    pooling: PatchPooling = Field(
+        "flatten", description="Patches before the heads: side by side (flatten), mean or max."
+    )
     dropout: float = Field(
         0.0, ge=0, lt=1, description="Share of inner units set to 0 in training."
     )
@@ -113,16 +141,28 @@ class PatchTSTSettings(Section):
         """Whether edges change the scores."""
         return False
 
+    @property
+    def gives_quantiles(self) -> bool:
+        """Whether the model has quantile heads where levels are given."""
+        return self.task == "regression"
+
 
 class ApexSettings(Section):
     """Settings of `Apex`.
 
     Raises:
         SettingsError: A key is unknown, a value is out of range, or would change nothing.
+
+    Example:
+        >>> ApexSettings().hidden
+        16
     """
 
     name: Literal["apex"] = Field("apex", description="Which architecture.")
-    hidden: int = Field(32, ge=1, description="Length of a patch's state.")
+    hidden: int = Field(16, ge=1, description="Length of a patch's state.")
+    attention_heads: int = Field(2, ge=1, description="Heads of the attention over the patches.")
+    patch_length: int = Field(5, ge=1, description="Steps of a patch.")
+    stride: int = Field(5, ge=1, description="Steps from one patch to the next.")
     dropout: float = Field(
         0.0, ge=0, lt=1, description="Share of inner units set to 0 in training."
     )
@@ -130,6 +170,11 @@ class ApexSettings(Section):
     @property
     def reads_graph(self) -> bool:
         """Whether edges change the scores."""
+        return False
+
+    @property
+    def gives_quantiles(self) -> bool:
+        """Whether the model has quantile heads where levels are given."""
         return False
 
 
