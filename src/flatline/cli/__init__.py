@@ -7,6 +7,7 @@ import sys
 
 import typer
 
+from flatline.cli.doctor import doctor
 from flatline.cli.evaluate import evaluate
 from flatline.cli.gate import gate
 from flatline.cli.options import NAMES
@@ -23,7 +24,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 # In the order in which the help lists them.
-for command in (gate, train, evaluate):
+for command in (gate, train, evaluate, doctor):
     # Commands that make settings tell which names of the shell are read.
     app.command(epilog=NAMES if "set_" in command.__annotations__ else None)(command)
 
