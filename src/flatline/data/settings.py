@@ -173,6 +173,18 @@ class GraphSettings(Section):
         return self
 
 
+class SeriesSettings(Section):
+    """One price series instead of a cross-section; its target is its highest close ahead.
+
+    Args:
+        code: Which code of the prices; None where they hold one.
+        features: With the level of prices and volumes (`level`), or without it (`ratio`).
+    """
+
+    code: str | None = None
+    features: Literal["level", "ratio"] = "ratio"
+
+
 class DataSettings(Section):
     """From prices to batches.
 
@@ -181,6 +193,7 @@ class DataSettings(Section):
         split: Which days are for what.
         windows: The same for each window of a walk-forward.
         graph: Which stocks are joined.
+        series: A single series to learn from; None for all stocks of each day.
         horizons: Of the targets, in trading days.
         levels: Quantile levels to forecast, ascending; empty for none.
         lookback: Steps of a window, the day itself being the newest.
@@ -199,6 +212,7 @@ class DataSettings(Section):
     split: SplitSettings = SplitSettings()
     windows: WindowSettings = WindowSettings()
     graph: GraphSettings = GraphSettings()
+    series: SeriesSettings | None = None
     horizons: Annotated[tuple[Positive, ...], Field(min_length=1)] = (1, 5, 10, 20)
     levels: tuple[Share, ...] = (0.05, 0.25, 0.5, 0.75, 0.95)
     lookback: Positive = 20
@@ -209,6 +223,40 @@ class DataSettings(Section):
     min_present: Annotated[float, Field(ge=0, le=1)] = 0.5
     shuffle: bool = True
     seed: Annotated[int, Field(ge=0)] = 0
+
+    @model_validator(mode="after")
+    def _series_fits(self) -> Self:
+        """A series has one row a day: nobody to be joined with, or measured against."""
+        if self.series is None:
+            return self
+        alone = {
+            "graph.enabled": (self.graph.enabled, False),
+            "target": (self.target, "raw"),
+            "levels": (self.levels, ()),
+            "max_stocks": (self.max_stocks, None),
+            "source.universe": (self.source.universe, None),
+            "source.sectors": (self.source.sectors, None),
+            "source.index": (self.source.index, None),
+            "source.memory_map": (self.source.memory_map, None),
+            "source.signals": (self.source.signals, SourceSettings().signals),
+        }
+        for name, (value, wanted) in alone.items():
+            if value != wanted:
+                raise ValueError(
+                    f"{name} is {value!r} with series, expected {wanted!r} where each day has one "
+                    "row. Set it so, or drop series."
+                )
+        if self.normaliser.startswith("day_"):
+            raise ValueError(
+                f"normaliser is {self.normaliser!r} with series, expected one that does not "
+                "compare the stocks of a day. Choose zscore, rolling or another."
+            )
+        if self.series.code is not None and not self.source.prices:
+            raise ValueError(
+                f"series.code is {self.series.code!r} without prices, expected prices that hold "
+                "it: the embedded series has one code. Give prices, or drop it."
+            )
+        return self
 
     def days_per_batch(self, rows_per_day: float) -> int:
         """Whole days in a batch of about *batch_rows* rows.

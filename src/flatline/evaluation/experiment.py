@@ -19,6 +19,8 @@ from flatline.data.market import Market, Signals, make_market
 from flatline.data.normalise import make_normaliser
 from flatline.data.panel import Panel
 from flatline.data.prices import Prices, prices_from_frame, read_prices
+from flatline.data.series import series_panel
+from flatline.data.series_market import SeriesMarket, make_series_market
 from flatline.data.settings import DataSettings, SourceSettings
 from flatline.data.splits import Fold, holdout
 from flatline.losses.blend import MultiHorizonLoss
@@ -40,7 +42,7 @@ class Experiment:
         fold: Days to learn from, to choose by, to judge on.
         normaliser: Fitted on the train days of the fold.
         quarantine: What was wrong with the prices, counted by reason.
-        market: The embedded market, None for prices from files.
+        market: The embedded market or series, None for prices from files.
     """
 
     settings: Settings
@@ -48,7 +50,7 @@ class Experiment:
     fold: Fold
     normaliser: FittedNormaliser
     quarantine: pl.DataFrame
-    market: Market | None
+    market: Market | SeriesMarket | None
 
     def batches(self, split: Split, *, most_days: int | None = None) -> DayBatches:
         """Batches of one part of the fold; only the train days are shuffled and sampled.
@@ -112,7 +114,7 @@ class Experiment:
         Returns:
             As a fraction, NaN where the stock has no row. Shape (dates, stocks, horizons).
         """
-        if self.market is None:
+        if not isinstance(self.market, Market):
             return None
         date = np.searchsorted(self.market.dates, self.panel.dates)
         stock = np.searchsorted(self.market.codes, self.panel.codes)
@@ -126,12 +128,12 @@ class Raw:
     Args:
         panel: Raw features and targets.
         quarantine: What was wrong with the prices, counted by reason.
-        market: The embedded market, None for prices from files.
+        market: The embedded market or series, None for prices from files.
     """
 
     panel: Panel
     quarantine: pl.DataFrame
-    market: Market | None = None
+    market: Market | SeriesMarket | None = None
 
 
 def assemble(
@@ -160,7 +162,7 @@ def prepare(settings: Settings, *, on_stage: Callable[[str], None] = lambda _: N
     """Read prices and build the raw panel: what all folds have in common.
 
     Args:
-        settings: What to make; only `data.source` and `data.horizons` count.
+        settings: What to make; only `data.source`, `data.series` and `data.horizons` count.
         on_stage: Called with the name of each stage as it begins, for progress.
 
     Raises:
@@ -172,8 +174,7 @@ def prepare(settings: Settings, *, on_stage: Callable[[str], None] = lambda _: N
         prices = _read(data.source)
     else:
         on_stage(f"drawing the embedded market ({data.source.market})")
-        market = _market(data.source)
-        prices = prices_from_frame(market.prices, sectors=market.sectors, index=market.index)
+        market, prices = _embedded(data)
     on_stage("building features and targets")
     return Raw(_panel(prices, data), prices.quarantine, market)
 
@@ -210,10 +211,15 @@ def cut(
     return Experiment(settings, panel, fold, normaliser, raw.quarantine, raw.market)
 
 
-def _market(source: SourceSettings) -> Market:
-    return make_market(
+def _embedded(data: DataSettings) -> tuple[Market | SeriesMarket, Prices]:
+    source = data.source
+    if data.series is not None:
+        series = make_series_market(source.market, seed=source.market_seed)
+        return series, prices_from_frame(series.prices)
+    market = make_market(
         source.market, seed=source.market_seed, signals=Signals.only(*source.signals)
     )
+    return market, prices_from_frame(market.prices, sectors=market.sectors, index=market.index)
 
 
 def _read(source: SourceSettings) -> Prices:
@@ -227,6 +233,11 @@ def _read(source: SourceSettings) -> Prices:
 
 
 def _panel(prices: Prices, data: DataSettings) -> Panel:
+    series = data.series
+    if series is not None:
+        return series_panel(
+            prices, horizons=data.horizons, code=series.code, features=series.features
+        )
     return build_panel(
         prices,
         horizons=data.horizons,
