@@ -44,12 +44,14 @@ def coverage(score, target, levels, softness=0.1, min_names=5):
     return np.mean(gaps)
 
 
-def bce(score, target, threshold=0.0):
-    """Binary cross-entropy of logits."""
+def bce(score, target, threshold=0.0, pos_weight=1.0, focal_gamma=0.0):
+    """Binary cross-entropy of logits, weighted and focal."""
     if not len(score):
         return None
-    chance = special.expit(score)
-    return np.mean(np.where(target > threshold, -np.log(chance), -np.log1p(-chance)))
+    event = target > threshold
+    chance = np.where(event, special.expit(score), special.expit(-score))
+    cost = -np.log(chance) * (1 - chance) ** focal_gamma
+    return np.mean(np.where(event, pos_weight, 1.0) * cost)
 
 
 def ic(score, target, min_names=5):

@@ -19,6 +19,9 @@ from strategies import make_scored_days
 OPTIONS = [
     (huber_loss, oracles.huber, {"delta": 0.3}),
     (bce_with_logits_loss, oracles.bce, {"threshold": 1.0}),
+    (bce_with_logits_loss, oracles.bce, {"pos_weight": 3.0}),
+    (bce_with_logits_loss, oracles.bce, {"focal_gamma": 2.0}),
+    (bce_with_logits_loss, oracles.bce, {"focal_gamma": 0.5, "pos_weight": 0.2}),
     (listnet_loss, oracles.listnet, {"tau": 0.3}),
     (listnet_loss, oracles.listnet, {"top_k": 3}),
     (listnet_loss, oracles.listnet, {"top_k": 99}),

@@ -103,6 +103,8 @@ OPTIONS: Mapping[str, Option] = MappingProxyType(
         "huber_delta": Option("delta", ("huber",)),
         "coverage_softness": Option("softness", ("coverage",)),
         "bce_threshold": Option("threshold", ("bce",)),
+        "bce_pos_weight": Option("pos_weight", ("bce",)),
+        "bce_focal_gamma": Option("focal_gamma", ("bce",)),
         "rank_ic_softness": Option("softness", ("rank_ic",)),
         "listnet_tau": Option("tau", ("listnet",)),
         "listnet_top_k": Option("top_k", ("listnet",)),

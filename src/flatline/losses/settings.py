@@ -33,6 +33,9 @@ class BlendSettings(Section):
         coverage_softness: Width of the smooth count in `coverage`, in spreads of the
             day's targets.
         bce_threshold: Targets above this are the event of `bce`.
+        bce_pos_weight: What a row of the event counts in `bce`, in rows that are none.
+        bce_focal_gamma: How fast a row that is already forecast well loses its weight in
+            `bce` (focal loss); 0 not at all.
         rank_ic_softness: Half-width of the soft count in `rank_ic`, in spreads of the
             day's scores over its number of stocks.
         listnet_tau: Temperature of `listnet`, in spreads of the day's targets.
@@ -68,6 +71,8 @@ class BlendSettings(Section):
     huber_delta: Positive = 1.0
     coverage_softness: Positive = 0.1
     bce_threshold: float = 0.0
+    bce_pos_weight: Positive = 1.0
+    bce_focal_gamma: Annotated[float, Field(ge=0)] = 0.0
     rank_ic_softness: Positive = 5.0
     listnet_tau: Positive = 1.0
     listnet_top_k: Annotated[int, Field(ge=1)] | None = None
