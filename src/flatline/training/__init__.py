@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from flatline.training.ema import MovingAverage, WeightAverage
     from flatline.training.fitting import FitResult, fit
     from flatline.training.guard import Guard, reinitialise
     from flatline.training.guard_callback import DegeneracyGuard
@@ -33,9 +34,11 @@ _HOME = {
     "Guard": "guard",
     "GuardSettings": "settings",
     "ModuleDiagnostics": "monitors",
+    "MovingAverage": "ema",
     "RunSettings": "settings",
     "Schedule": "schedule",
     "TrainingSettings": "settings",
+    "WeightAverage": "ema",
     "check_optimizer": "optimizer",
     "enter_safe_mode": "safe_mode",
     "fit": "fitting",
@@ -55,9 +58,11 @@ __all__ = [
     "Guard",
     "GuardSettings",
     "ModuleDiagnostics",
+    "MovingAverage",
     "RunSettings",
     "Schedule",
     "TrainingSettings",
+    "WeightAverage",
     "check_optimizer",
     "enter_safe_mode",
     "fit",

@@ -20,6 +20,7 @@ from torch import nn
 from flatline.batch import DayBatch, Labels
 from flatline.errors import ArtifactError
 from flatline.training.checkpoint import SafeCheckpointIO, load_weights
+from flatline.training.ema import WeightAverage
 from flatline.training.live import BestEpoch, Budget, LiveLog, ResumePoint
 from flatline.training.loader import PlainLoader, ResumableLoader
 from flatline.training.log import RunLog
@@ -133,8 +134,12 @@ def _train(
     """Run Lightning; the number of optimizer steps done."""
     folder.update(state="running", error=None)
     handler = signal.getsignal(signal.SIGINT)
+    decay = trainee.settings.ema_decay
+    average = None if decay is None else WeightAverage(decay)
     with _quiet():
-        trainer = _trainer(trainee.settings, folder, callbacks, validates=judged is not None)
+        trainer = _trainer(
+            trainee.settings, folder, callbacks, average, validates=judged is not None
+        )
         try:
             start = str(folder.last) if folder.resumable else None
             trainer.fit(trainee, trainee.loader, judged, ckpt_path=start)
@@ -152,6 +157,9 @@ def _train(
             signal.signal(signal.SIGINT, handler)
             folder.update(state="interrupted")
             raise KeyboardInterrupt from stop
+    if average is not None:
+        # Also where there is no best epoch to be restored.
+        average.put_into(trainee.model)
     return trainer.global_step
 
 
@@ -159,6 +167,7 @@ def _trainer(
     settings: TrainingSettings,
     folder: RunFolder,
     callbacks: Sequence[Callback],
+    average: WeightAverage | None,
     *,
     validates: bool,
 ) -> pl.Trainer:
@@ -167,6 +176,7 @@ def _trainer(
         *callbacks,
         LiveLog(),
         BestEpoch(folder, min_defined_share=settings.min_defined_share),
+        *([] if average is None else [average]),
         Budget(max_steps=settings.max_steps, max_seconds=settings.max_seconds),
         ResumePoint(folder, every_n_steps=settings.checkpoint_every_n_steps),
     ]

@@ -14,6 +14,7 @@ from flatline.batch import DayBatch, Labels
 from flatline.errors import DegenerateError
 from flatline.losses.laws import LAWS
 from flatline.metrics import FlatFinding
+from flatline.training.ema import WeightAverage
 from flatline.training.guard import Guard, find_heads, flat_findings, probe_batches, reinitialise
 from flatline.training.module import Trainee
 from flatline.training.seeds import untouched_generators
@@ -104,6 +105,10 @@ class DegeneracyGuard(Callback):
             )
         if decision.act == "reinit":
             reinitialise(model, self.settings.heads, trainer.optimizers[0])
+            for callback in trainer.callbacks:  # type: ignore[attr-defined]
+                if isinstance(callback, WeightAverage):
+                    # An average over dead weights would stay dead for long.
+                    callback.average.restart()
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint keeps."""

@@ -132,7 +132,7 @@ class BestEpoch(Callback):
         epoch = trainer.current_epoch
         pl_module.history[-1]["eligible"] = float(score is not None)
         if pl_module.selection.take(epoch, score):
-            about = {"epoch": epoch, "step": trainer.global_step, "rank_ic": score}
+            about = {"epoch": epoch, "step": trainer.global_step, "score": score}
             save_weights(pl_module.model, self.folder.epoch_weights(epoch), about=about)
         if pl_module.selection.should_stop:
             pl_module.stopped = "patience"

@@ -139,6 +139,9 @@ class TrainingSettings(Section):
         plateau_factor: What a plateau multiplies the rate by.
         plateau_patience: Epochs without improvement that make a plateau.
         clip_norm: Largest norm of the gradient over all parameters; 0 for no clipping.
+        ema_decay: Judge and keep the exponential moving average of the weights, in which
+            each step's weights count this times as much as those of the step after
+            it, such as 0.999; None judges the weights themselves.
         precision: `32` or `bf16-mixed`.
         patience: Validations without improvement after which training stops;
             None never stops.
@@ -169,6 +172,7 @@ class TrainingSettings(Section):
     plateau_factor: Annotated[float, Field(gt=0, lt=1)] = 0.5
     plateau_patience: Positive = 2
     clip_norm: NotNegative = 1.0
+    ema_decay: Annotated[float, Field(gt=0, lt=1)] | None = None
     precision: Annotated[Literal["32", "bf16-mixed"], BeforeValidator(_as_text)] = "32"
     patience: Positive | None = None
     restore_best: bool = True

@@ -1,4 +1,8 @@
-"""What one validation says: RankIC over the defined days, spread, and lifeless scores."""
+"""What one validation says: RankIC over the defined days, spread, and lifeless scores.
+
+Where each day has one row there is nobody to be ranked against: a single series is ranked
+along time, and its epochs are compared on their loss, to which the level of a score counts.
+"""
 
 from __future__ import annotations
 
@@ -22,13 +26,16 @@ class Validation:
     """One look at the validation days.
 
     Args:
-        rank_ic: Mean RankIC over the defined days, per horizon; NaN without one.
+        rank_ic: Mean RankIC over the defined days, per horizon; NaN without one. Of a single
+            series the one along time.
         defined_share: Share of the days with enough labels on which RankIC is
             defined, per horizon.
-        spread: Mean standard deviation of the scores within the day, per horizon.
+        spread: Mean standard deviation of the scores within the day, per horizon; of a single
+            series along time.
         loss: Mean loss over the batches that had a valid day; NaN where none had.
         days: Validation days seen.
         flat: Kinds of flat that leave no life in the scores.
+        single: Whether each day has one row: a single series.
     """
 
     rank_ic: tuple[float, ...]
@@ -37,17 +44,18 @@ class Validation:
     loss: float
     days: int
     flat: tuple[str, ...] = ()
+    single: bool = False
 
     def score(self, *, min_defined_share: float) -> float | None:
-        """What epochs are compared on: mean RankIC over the horizons; None where degenerate.
+        """What epochs are compared on; None where degenerate.
 
-        An epoch is degenerate when its scores are flat down to rounding, or when on
+        The mean RankIC over the horizons; of a single series minus the loss. An epoch is degenerate when its scores are flat down to rounding, or when on
         some horizon RankIC is undefined on too many of the days that have labels:
         the few others would be a lottery.
         """
         if self.flat or any(share < min_defined_share for share in self.defined_share):
             return None
-        value = float(np.mean(self.rank_ic))
+        value = -self.loss if self.single else float(np.mean(self.rank_ic))
         return value if math.isfinite(value) else None
 
     def facts(self, names: tuple[str, ...]) -> dict[str, float]:
@@ -87,7 +95,10 @@ class ValidationScores:
     def finish(self) -> Validation:
         """The numbers of everything taken in."""
         day, score = np.concatenate(self._day), np.concatenate(self._score)
-        result = daily_rank_ic(score, np.concatenate(self._target), day)
+        days = len(np.unique(day))
+        single = days == len(day)
+        axis = np.zeros_like(day) if single else day
+        result = daily_rank_ic(score, np.concatenate(self._target), axis)
         kinds = dict.fromkeys(f.kind for f in find_flat(score, day) if f.kind in LIFELESS)
         # Days without enough labels, or whose labels are all equal, say nothing about the model.
         judged = (result.why != Why.TOO_FEW_NAMES) & (result.why != Why.CONSTANT_TARGET)
@@ -98,8 +109,9 @@ class ValidationScores:
             defined_share=tuple(share.tolist()),
             spread=tuple(spread.tolist()),
             loss=float(np.mean(self._losses)) if self._losses else math.nan,
-            days=len(result.day),
+            days=days,
             flat=tuple(str(kind) for kind in kinds),
+            single=single,
         )
 
 
