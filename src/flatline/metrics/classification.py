@@ -13,7 +13,7 @@ from flatline.metrics.blocks import DayBlocks, Floats, as_columns
 from flatline.metrics.pairs import ROUNDING
 from flatline.metrics.ranks import rank_rows
 
-__all__ = ["ClassFigures", "auc", "class_figures"]
+__all__ = ["ClassFigures", "auc", "class_figures", "daily_auc"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -136,13 +136,8 @@ def class_figures(
 
 def _figures(p: Floats, y: Floats, blocks: DayBlocks, *, horizon: int, bins: int) -> ClassFigures:
     known = ~np.isnan(y)
-    by_day, labelled = np.full(blocks.count, np.nan), np.zeros(blocks.count, dtype=bool)
-    for block in blocks.blocks:
-        here = block.take(known.astype(np.float64)) > 0
-        if block.present is not None:
-            here &= block.present
-        by_day[block.days] = _areas(block.take(p), block.take(y), here)
-        labelled[block.days] = here.any(1)
+    by_day = _by_day(p, y, blocks)
+    labelled = blocks.total(known.astype(np.float64)) > 0
     defined = ~np.isnan(by_day)
     x, t = p[known], y[known]
     sound = x.size > 0 and bool(np.isfinite(x).all())
@@ -170,6 +165,40 @@ def _figures(p: Floats, y: Floats, blocks: DayBlocks, *, horizon: int, bins: int
         ),
         bins=table,
     )
+
+
+def daily_auc(probability: ArrayLike, label: ArrayLike, day: ArrayLike) -> Floats:
+    """AUC within each day; NaN where a day has one class only.
+
+    Args:
+        probability: Or any score. Shape (rows,).
+        label: 0 or 1; NaN without label. Shape (rows,).
+        day: Day of every row. Shape (rows,).
+
+    Returns:
+        In the order of the days. Shape (days,).
+
+    Raises:
+        ShapeError: The arrays disagree.
+
+    Example:
+        >>> daily_auc([0.1, 0.2, 0.9, 0.8], [0, 1, 0, 1], [1, 1, 2, 2])
+        array([1., 0.])
+    """
+    blocks = DayBlocks.of(day)
+    (p,), (y,) = as_columns(blocks.rows, probability=probability, label=label)
+    return _by_day(p, y, blocks)
+
+
+def _by_day(p: Floats, y: Floats, blocks: DayBlocks) -> Floats:
+    known = (~np.isnan(y)).astype(np.float64)
+    found = np.full(blocks.count, np.nan)
+    for block in blocks.blocks:
+        here = block.take(known) > 0
+        if block.present is not None:
+            here &= block.present
+        found[block.days] = _areas(block.take(p), block.take(y), here)
+    return found
 
 
 def _bins(x: Floats, t: Floats, bins: int) -> Floats:
