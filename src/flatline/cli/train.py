@@ -55,9 +55,13 @@ def train(
     out.print(quarantine_table(experiment.quarantine))
     run_dir = tree.run.dir or new_run_dir()
     model, result = train_run(experiment, run_dir, resume=tree.run.resume)
-    best = "none, every epoch was degenerate" if result.best_epoch is None else (
-        f"epoch {result.best_epoch} with a validation RankIC of {result.best_score:.4f}"
-    )  # fmt: skip
+    best = "none, every epoch was degenerate"
+    if result.best_epoch is not None and result.best_score is not None:
+        series = tree.data.series is not None
+        figure = (
+            f"loss of {-result.best_score:.4f}" if series else f"RankIC of {result.best_score:.4f}"
+        )
+        best = f"epoch {result.best_epoch} with a validation {figure}"
     out.print(
         f"{result.steps} steps in {result.seconds:.0f} s, stopped by {result.stopped}; best: {best}"
     )

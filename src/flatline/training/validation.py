@@ -49,9 +49,9 @@ class Validation:
     def score(self, *, min_defined_share: float) -> float | None:
         """What epochs are compared on; None where degenerate.
 
-        The mean RankIC over the horizons; of a single series minus the loss. An epoch is degenerate when its scores are flat down to rounding, or when on
-        some horizon RankIC is undefined on too many of the days that have labels:
-        the few others would be a lottery.
+        The mean RankIC over the horizons; of a single series minus the loss. An epoch is
+        degenerate when its scores are flat down to rounding, or when on some horizon RankIC
+        is undefined on too many of the days that have labels: the few others would be a lottery.
         """
         if self.flat or any(share < min_defined_share for share in self.defined_share):
             return None
