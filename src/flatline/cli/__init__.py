@@ -12,6 +12,7 @@ from flatline.cli.evaluate import evaluate
 from flatline.cli.gate import gate
 from flatline.cli.options import NAMES
 from flatline.cli.train import train
+from flatline.cli.walkforward import walkforward
 from flatline.errors import DegenerateError, FlatlineError, NoValidDayError
 from flatline.terminal import log_lines, say
 
@@ -24,7 +25,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 # In the order in which the help lists them.
-for command in (gate, train, evaluate, doctor):
+for command in (gate, train, evaluate, walkforward, doctor):
     # Commands that make settings tell which names of the shell are read.
     app.command(epilog=NAMES if "set_" in command.__annotations__ else None)(command)
 

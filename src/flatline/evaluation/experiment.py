@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -155,7 +156,10 @@ def assemble(
     """
     raw = prepare(settings, on_stage=on_stage)
     on_stage("normalising")
-    return cut(settings, raw, normaliser=normaliser, overwrite=True)
+    mapped = settings.data.source.memory_map
+    if mapped is None:
+        return cut(settings, raw, normaliser=normaliser, overwrite=True)
+    return cut(settings, raw, normaliser=normaliser, memory_map=mapped / "normalised.npy")
 
 
 def prepare(settings: Settings, *, on_stage: Callable[[str], None] = lambda _: None) -> Raw:
@@ -185,6 +189,7 @@ def cut(
     *,
     normaliser: FittedNormaliser | None = None,
     overwrite: bool = False,
+    memory_map: Path | None = None,
 ) -> Experiment:
     """The experiment on one fold of a raw panel: days, and features normalised for them.
 
@@ -193,6 +198,7 @@ def cut(
         raw: Left alone, unless *overwrite*.
         normaliser: One that was fitted and saved with a model; None fits on the train days.
         overwrite: Reuse the memory of the raw panel, which is normalised with it.
+        memory_map: New file to hold the normalised features instead of memory.
 
     Raises:
         SettingsError: No day is left for a part of the fold.
@@ -201,13 +207,7 @@ def cut(
     fold = _fold(raw.panel, data)
     if normaliser is None:
         normaliser = make_normaliser(data.normaliser).fit(raw.panel, fold.train)
-    mapped = data.source.memory_map
-    if not overwrite:
-        panel = normaliser.apply(raw.panel)
-    elif mapped is None:
-        panel = normaliser.apply(raw.panel, overwrite=True)
-    else:
-        panel = normaliser.apply(raw.panel, memory_map=mapped / "normalised.npy")
+    panel = normaliser.apply(raw.panel, overwrite=overwrite, memory_map=memory_map)
     return Experiment(settings, panel, fold, normaliser, raw.quarantine, raw.market)
 
 

@@ -1,0 +1,153 @@
+"""Walk-forward: retrain over windows that follow each other, judge all test days together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.table import Table
+
+from flatline.errors import SettingsError
+from flatline.evaluation.walkforward_jobs import Died, run_processes, share_of_cores
+from flatline.evaluation.walkforward_plan import Plan, Window, held, open_plan
+from flatline.evaluation.walkforward_report import Report, make_report, window_table, write_windows
+from flatline.evaluation.walkforward_window import Row, dead_row, run_window
+from flatline.settings import Settings
+
+__all__ = ["WalkForward", "run_walk_forward"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class WalkForward:
+    """What a walk-forward came to.
+
+    Args:
+        folder: Where everything lies.
+        rows: One per window.
+        report: The figures over all test days; None where no window has finished.
+    """
+
+    folder: Path
+    rows: tuple[Row, ...]
+    report: Report | None
+
+    @property
+    def dead(self) -> bool:
+        """True where a window has no predictions."""
+        return any(row.status != "finished" for row in self.rows)
+
+    def tables(self) -> list[Table]:
+        """The outcome as rich prints it."""
+        return [window_table(self.rows), *(self.report.tables() if self.report else ())]
+
+    def as_data(self) -> dict[str, Any]:
+        """The outcome as plain data, ready for JSON."""
+        return {
+            "folder": str(self.folder),
+            "windows": [asdict(row) for row in self.rows],
+            "pooled": None if self.report is None else self.report.as_data(),
+        }
+
+
+def run_walk_forward(
+    settings: Settings,
+    folder: Path,
+    *,
+    jobs: int = 1,
+    most_windows: int | None = None,
+    learners: bool = True,
+    cost: float = 0.001,
+    on_stage: Callable[[str], None] = lambda _: None,
+    on_row: Callable[[Row], None] = lambda _: None,
+) -> WalkForward:
+    """Retrain on every window, or go on where an earlier call was ended.
+
+    Args:
+        settings: What to train; `data.windows` says on which days.
+        folder: Where it lies; new, empty, or of a walk-forward with these settings and data.
+        jobs: Windows at a time, each in a process of its own; 1 works in this one.
+        most_windows: Only the first ones; None for all.
+        learners: Also fit the reference learners on each window.
+        cost: Of each unit of value that the books trade, as a fraction.
+        on_stage: Called with the name of each stage as it begins, for progress.
+        on_row: Called with each window's row as it comes.
+
+    Raises:
+        SettingsError: Too few days for a window, or the folder holds another walk-forward.
+        DataError: The prices cannot be used.
+        ArtifactError: The folder holds something else, or another process works in it.
+        KeyboardInterrupt: Somebody interrupted; the same call goes on.
+    """
+    if jobs < 1 or (most_windows is not None and most_windows < 1):
+        raise SettingsError(f"jobs is {jobs} and windows is {most_windows}, expected at least 1.")
+    with held(folder):
+        plan = open_plan(settings, folder, threads=share_of_cores(jobs), on_stage=on_stage)
+        windows = plan.windows[:most_windows]
+        rows: dict[int, Row] = {}
+
+        def done(row: Row) -> None:
+            rows[row.window] = row
+            write_windows(plan, sorted(rows.values(), key=lambda r: r.window))
+            on_row(row)
+
+        _work(plan, windows, jobs=jobs, learners=learners, on_stage=on_stage, done=done)
+        found = tuple(rows[window.number] for window in windows)
+        on_stage("comparing")
+        report = make_report(plan, found, learners=learners, cost=cost)
+    return WalkForward(folder, found, report)
+
+
+def _work(
+    plan: Plan,
+    windows: Sequence[Window],
+    *,
+    jobs: int,
+    learners: bool,
+    on_stage: Callable[[str], None],
+    done: Callable[[Row], None],
+) -> None:
+    """Run the windows, in this process or side by side."""
+    if jobs == 1:
+        with _threads(plan.threads):
+            for window in windows:
+                name = f"window {window.number} of {len(windows)}"
+                on_stage(name)
+
+                def show(stage: str, name: str = name) -> None:
+                    on_stage(f"{name}: {stage}")
+
+                done(run_window(plan, window, learners=learners, on_stage=show))
+        return
+    count = 0
+
+    def answered(position: int, answer: Row | Died) -> None:
+        nonlocal count
+        count += 1
+        on_stage(f"{count} of {len(windows)} windows")
+        if isinstance(answer, Died):
+            answer = dead_row(windows[position], "killed", str(answer))
+        done(answer)
+
+    on_stage(f"0 of {len(windows)} windows, {jobs} at a time")
+    tasks = [(plan, window, learners) for window in windows]
+    run_processes(_in_process, tasks, jobs=jobs, threads=plan.threads, on_done=answered)
+
+
+def _in_process(plan: Plan, window: Window, learners: bool) -> Row:
+    training = window.settings.training.model_copy(update={"progress": False})
+    settings = window.settings.model_copy(update={"training": training})
+    return run_window(plan, Window(window.number, settings), learners=learners)
+
+
+@contextmanager
+def _threads(number: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
