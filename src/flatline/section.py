@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -75,6 +75,32 @@ class Section(BaseModel):
                     name, f"{name} is {value!r} but changes nothing, expected an effect: {because}."
                 )
 
+    def changed(self, **values: Any) -> Self:  # noqa: ANN401 - fields differ in type
+        """The same section with other values.
+
+        What the new values leave without effect goes back to its default.
+
+        Raises:
+            SettingsError: A new value is wrong, or would change nothing.
+        """
+        given = {**dict(self), **values}
+        while True:
+            try:
+                return type(self)(**given)
+            except SettingsError as error:
+                idle = _idle_name(error)
+                if idle is None or idle in values:
+                    raise
+                del given[idle]
+
+
+def _idle_name(error: SettingsError) -> str | None:
+    """The setting of a section that would change nothing; None where the fault is another."""
+    if not isinstance(error.__cause__, ValidationError):
+        return None
+    fault = error.__cause__.errors(include_url=False)[0].get("ctx", {}).get("error")
+    return fault.name if isinstance(fault, IdleSettingError) else None
+
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """A question after the known word that is most like *word*.
@@ -96,6 +122,8 @@ def sentence_of(error: ValidationError, section: type[BaseModel]) -> str:
             f"{where} is no setting of {section.__name__}, expected a known one. "
             f"{nearest(where, section.model_fields)}"
         )
+    if fault["type"] == "missing":
+        return f"{where} is missing, expected a value. Give it one."
     if fault["type"] == "value_error":
         return str(fault["ctx"]["error"])
     rule = fault["msg"][:1].lower() + fault["msg"][1:]

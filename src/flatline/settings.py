@@ -75,17 +75,37 @@ class Settings(Section):
                 f"model.{why} leaves the graph branch out, expected a branch to watch. "
                 "Drop one of them."
             )
-        if "exposure" in self.loss.weights:
+        self._check_terms("loss.", self.loss.weights)
+        return self
+
+    @model_validator(mode="after")
+    def _phases_fit(self) -> Self:
+        own = [phase for phase in self.training.phases if phase.weights is not None]
+        for phase in own:
+            if phase.weights == self.loss.weights:
+                raise ValueError(
+                    f"weights of phase {phase.name!r} are those of the run and change nothing, "
+                    "expected others. Drop them."
+                )
+            try:
+                self.loss.changed(weights=phase.weights)
+            except SettingsError as error:
+                raise SettingsError(f"in phase {phase.name!r}, {error}") from error
+            self._check_terms(f"phase {phase.name!r}: ", phase.weights or {})
+        return self
+
+    def _check_terms(self, where: str, weights: Mapping[str, float]) -> None:
+        """Refuse terms that the batches of a run cannot feed."""
+        if "exposure" in weights:
             raise ValueError(
-                "loss.weights.exposure is set but batches carry no exposures, expected a term on "
-                "what they hold. Use it from Python, through MultiHorizonLoss, or drop it."
+                f"{where}weights.exposure is set but batches carry no exposures, expected a term "
+                "on what they hold. Use it from Python, through MultiHorizonLoss, or drop it."
             )
-        if "turnover" in self.loss.weights and self.data.shuffle:
+        if "turnover" in weights and self.data.shuffle:
             raise ValueError(
-                "loss.weights.turnover is set with data.shuffle, expected days that follow each "
+                f"{where}weights.turnover is set with data.shuffle, expected days that follow each "
                 "other in a batch. Set data.shuffle to false and data.batch_rows to several days."
             )
-        return self
 
 
 def load_settings(

@@ -12,11 +12,9 @@ from typing import Annotated, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from flatline.section import Section
+from flatline.training.phase_settings import NotNegative, PhaseSettings, Positive, check_phases
 
 __all__ = ["DiagnosticsSettings", "GuardSettings", "RunSettings", "TrainingSettings"]
-
-Positive = Annotated[int, Field(ge=1)]
-NotNegative = Annotated[float, Field(ge=0)]
 
 
 def _as_text(value: object) -> object:
@@ -156,6 +154,8 @@ class TrainingSettings(Section):
         progress: Show a progress bar.
         tensorboard: Also log for TensorBoard, where that is installed.
         seed: Seed of python, numpy and torch.
+        phases: Parts that the training falls into, one after the other; empty for
+            none. Budgets, schedules and patience are those of each phase.
     """
 
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
@@ -184,6 +184,7 @@ class TrainingSettings(Section):
     progress: bool = True
     tensorboard: bool = True
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    phases: tuple[PhaseSettings, ...] = ()
 
     @model_validator(mode="after")
     def _each_counts(self) -> Self:
@@ -203,4 +204,5 @@ class TrainingSettings(Section):
             unless=self.schedule != "constant",
             because="schedule is 'constant'. Set another, or drop it",
         )
+        check_phases(self)
         return self
