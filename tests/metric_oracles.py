@@ -100,3 +100,39 @@ def backtest_loop(weight, returns, horizon):
         traded[u] = np.abs(fresh - held[u % horizon]).sum()
         held[u % horizon] = fresh
     return gross, traded
+
+
+def share_ledger(weight, returns, dates, *, rebalance, horizon):
+    """A book of shares at prices, a day, a part of the capital and a stock at a time.
+
+    Returns the gain of each day, the value traded at its close and the value held after it.
+    """
+    days, stocks = weight.shape
+    parts = horizon if rebalance == "tranches" else 1
+    price = np.full(stocks, 100.0)
+    shares = np.zeros((parts, stocks))
+    gain, traded, held = np.zeros(days), np.zeros(days), np.zeros((days, stocks))
+    for u in range(days):
+        before = price.copy()
+        for s in range(stocks):
+            if np.isfinite(returns[u, s]):
+                price[s] *= 1 + returns[u, s]
+        gain[u] = (shares * (price - before)).sum()
+        if u > 0 and decided(dates, u - 1, rebalance):
+            part = (u - 1) % parts
+            for s in range(stocks):
+                buys = weight[u - 1, s] / parts / price[s] if np.isfinite(returns[u, s]) else 0.0
+                traded[u] += abs(buys - shares[part, s]) * price[s]
+                shares[part, s] = buys
+        held[u] = shares.sum(0) * price
+    return gain, traded, held
+
+
+def decided(dates, t, rebalance):
+    """Whether the scores of day t are traded on the next day, by the calendar."""
+    today, following = dates[t].item(), dates[t + 1].item()
+    if rebalance == "weekly":
+        return today.isocalendar()[:2] != following.isocalendar()[:2]
+    if rebalance == "monthly":
+        return (today.year, today.month) != (following.year, following.month)
+    return True

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 from flatline.errors import SettingsError, ShapeError
-from flatline.metrics.portfolio import BOOKS, backtest, portfolio_weights, to_wide
-from metric_oracles import backtest_loop
+from flatline.metrics.portfolio import backtest
+from flatline.metrics.portfolio_calendar import REBALANCINGS
+from flatline.metrics.portfolio_weights import BOOKS, portfolio_weights
+from metric_oracles import backtest_loop, share_ledger
 
 
 def market(seed, days=40, stocks=15, missing=0.05):
@@ -16,6 +18,14 @@ def market(seed, days=40, stocks=15, missing=0.05):
     returns *= 0.02
     returns[rng.random(score.shape) < missing] = np.nan
     return score, returns
+
+
+def weekdays(days):
+    """Trading days from Wednesday on, every tenth or so a holiday."""
+    dates = np.arange("2024-01-03", "2026-01-01", dtype="datetime64[D]")
+    dates = dates[np.is_busday(dates)]
+    rest = np.random.default_rng(0).random(len(dates)) < 0.1
+    return dates[~rest][:days]
 
 
 @pytest.mark.parametrize("book", BOOKS)
@@ -29,6 +39,22 @@ def test_agrees_with_a_loop_over_positions(book, horizon):
     np.testing.assert_allclose(found.gross, gross, atol=1e-15)
     np.testing.assert_allclose(found.turnover, traded, atol=1e-14)
     np.testing.assert_allclose(found.net, gross - 0.002 * traded, atol=1e-15)
+
+
+@pytest.mark.parametrize("rebalance", REBALANCINGS)
+@pytest.mark.parametrize("horizon", [1, 4])
+def test_agrees_with_a_ledger_of_shares(rebalance, horizon):
+    """Gross returns, turnover and holdings are those of shares bought at prices."""
+    score, returns = market(horizon, days=90)
+    dates = weekdays(90)
+    options = {"rebalance": rebalance, "horizon": horizon}
+    found = backtest(score, returns, dates=dates, book="rank", cost=0.002, **options)
+    wanted = portfolio_weights(score, book="rank")
+    gross, traded, held = share_ledger(wanted, returns, dates, **options)
+    np.testing.assert_allclose(found.gross, gross, atol=1e-14)
+    np.testing.assert_allclose(found.turnover, traded, atol=1e-13)
+    np.testing.assert_allclose(found.held, held, atol=1e-14)
+    np.testing.assert_allclose(found.net, gross - 0.002 * traded, atol=1e-14)
 
 
 @pytest.mark.parametrize("horizon", [1, 5])
@@ -45,35 +71,6 @@ def test_earns_what_the_target_says(horizon):
         assert earned[u] == pytest.approx(0.1 / horizon if inside else 0.0)
 
 
-@pytest.mark.parametrize("book", BOOKS)
-def test_weights_keep_their_promises(book):
-    """Gross exposure one; neutral, or long only; NaN scores have none; order is kept."""
-    score, _ = market(0)
-    weight = portfolio_weights(score, book=book, top=0.25)
-    np.testing.assert_allclose(np.abs(weight).sum(1), 1)
-    np.testing.assert_allclose(weight.sum(1), 1 if book == "top" else 0, atol=1e-14)
-    assert (weight[np.isnan(score)] == 0).all()
-    filled = np.where(np.isnan(score), np.nanmin(score) - 1, score)
-    best = np.nanargmax(filled, axis=1)
-    assert (weight[np.arange(40), best] == weight.max(1)).all()
-
-
-@pytest.mark.parametrize("book", BOOKS)
-def test_a_day_without_a_ranking_has_no_book(book):
-    """Constant, infinite, missing or single scores: no weights, and the day is counted."""
-    score = np.array([[1.0, 1, 1], [np.inf, 1, 2], [np.nan] * 3, [np.nan, 2, np.nan], [1, 2, 3]])
-    weight = portfolio_weights(score, book=book, top=1)
-    assert (weight[:4] == 0).all()
-    assert (weight[4] != 0).any()
-    assert backtest(score, np.zeros((5, 3)), book=book, top=1).empty_days == 4
-
-
-def test_tied_stocks_share_the_border():
-    """The order of the columns decides nothing."""
-    weight = portfolio_weights(np.array([[1.0, 2.0, 2.0, 2.0]]), book="top", top=2)
-    np.testing.assert_allclose(weight, [[0, 1 / 3, 1 / 3, 1 / 3]])
-
-
 def test_figures_by_hand():
     """Sharpe, drawdown and the annual figures of a short series."""
     returns = np.zeros((6, 2))
@@ -87,6 +84,8 @@ def test_figures_by_hand():
     assert found.annual_return == pytest.approx(live.mean() * 100)
     assert found.annual_volatility == pytest.approx(live.std(ddof=1) * 10)
     assert found.max_drawdown == pytest.approx(0.2)
+    assert found.sortino == pytest.approx(live.mean() / np.sqrt(0.2**2 / 5) * 10)
+    assert found.hit_rate == pytest.approx(3 / 4)
 
 
 def test_costs_only_take():
@@ -116,7 +115,7 @@ def test_nothing_traded_has_no_figures():
     """Constant scores all along: every figure unknown, none zero."""
     found = backtest(np.ones((10, 3)), np.zeros((10, 3)))
     unknown = (found.sharpe, found.annual_return, found.max_drawdown, found.mean_turnover)
-    assert unknown == (None,) * 4
+    assert (*unknown, found.sortino, found.hit_rate) == (None,) * 6
     assert (found.empty_days, found.days, found.unfilled) == (10, 0, None)
 
 
@@ -134,15 +133,101 @@ def test_what_does_not_trade_stays_cash():
     assert found.turnover.tolist() == [0, 0.5, 0]
 
 
-def test_wide_tables():
-    """Rows in any order become days and stocks; two rows in one place are refused."""
-    wide, days, stocks = to_wide([1.0, 2.0, 3.0], [9, 4, 9], ["b", "a", "a"])
-    np.testing.assert_array_equal(wide, [[2, np.nan], [3, 1]])
-    assert (days.tolist(), stocks.tolist()) == ([4, 9], ["a", "b"])
-    with pytest.raises(ShapeError) as caught:
-        to_wide([1.0, 2.0], [9, 9], ["b", "b"])
-    message = "stock b has 2 rows on day 9, expected one. Drop the duplicates."
-    assert str(caught.value) == message
+def test_what_cannot_be_sold_is_told():
+    """A holding that does not trade on the day it comes up for sale is sold at its last price."""
+    returns = np.zeros((4, 2))
+    returns[2:, 0] = np.nan
+    found = backtest(np.tile([0.0, 1.0], (4, 1)), returns)
+    # Half of what was bought on day 1 has no price on day 2; on day 3 all is priced.
+    assert found.stale == pytest.approx(0.5 / 1.5)
+
+
+@pytest.mark.parametrize("rebalance", REBALANCINGS)
+@pytest.mark.parametrize("book", [book for book in BOOKS if book != "universe"])
+def test_a_constant_score_never_trades(rebalance, book):
+    """No order, no book, no cost, whenever it is looked at."""
+    _, returns = market(5, days=60)
+    found = backtest(
+        np.ones(returns.shape),
+        returns,
+        rebalance=rebalance,
+        dates=weekdays(60),
+        book=book,
+        cost=0.1,
+    )
+    assert (found.turnover == 0).all()
+    assert (found.net == 0).all()
+    assert (found.held == 0).all()
+    assert found.empty_days == 60
+
+
+@pytest.mark.parametrize("rebalance", REBALANCINGS)
+def test_free_trading_leaves_gross_and_net_alike(rebalance):
+    """At no cost the two are one."""
+    score, returns = market(6, days=60)
+    found = backtest(score, returns, rebalance=rebalance, dates=weekdays(60), horizon=3)
+    np.testing.assert_array_equal(found.gross, found.net)
+    assert found.sharpe == found.sharpe_gross
+
+
+@pytest.mark.parametrize("rebalance", REBALANCINGS)
+def test_scores_see_nothing_of_the_day_they_are_traded_on(rebalance):
+    """Knowing the return of day t + 1 at the close of t earns nothing: the trade comes after it."""
+    _, returns = market(7, days=1500, missing=0)
+    tomorrow = np.vstack([returns[1:], np.zeros((1, 15))])
+    overmorrow = np.vstack([returns[2:], np.zeros((2, 15))])
+    options = {"rebalance": rebalance, "dates": np.arange(1500).astype("datetime64[D]")}
+    late = backtest(tomorrow, returns, **options).sharpe
+    assert abs(late) < 4 * np.sqrt(252 / 1500)
+    assert backtest(overmorrow, returns, **options).sharpe > abs(late) + 1
+
+
+@pytest.mark.parametrize("rebalance", REBALANCINGS)
+def test_what_comes_later_changes_no_earlier_day(rebalance):
+    """Other scores and returns from a day on leave every result before it as it was."""
+    score, returns = market(8, days=80)
+    changed, moved = score.copy(), returns.copy()
+    changed[50:] *= -1
+    moved[50:] *= -1
+    options = {"rebalance": rebalance, "dates": weekdays(80), "horizon": 4}
+    one, other = backtest(score, returns, **options), backtest(changed, moved, **options)
+    for name in ("gross", "turnover", "held"):
+        np.testing.assert_array_equal(getattr(one, name)[:50], getattr(other, name)[:50])
+
+
+def test_seldom_trading_trades_less():
+    """A daily book turns over more than a weekly, and that more than a monthly one."""
+    score, returns = market(9, days=300, missing=0)
+    turnover = [
+        backtest(score, returns, rebalance=rebalance, dates=weekdays(300)).mean_turnover
+        for rebalance in ("daily", "weekly", "monthly")
+    ]
+    assert turnover == sorted(turnover, reverse=True)
+
+
+def test_one_tranche_is_a_daily_book():
+    """Holding for one day in one tranche is rebalancing each day."""
+    score, returns = market(10)
+    one, daily = backtest(score, returns), backtest(score, returns, rebalance="daily", horizon=7)
+    np.testing.assert_array_equal(one.net, daily.net)
+
+
+@pytest.mark.parametrize("book", ["long_short", "rank", "top_bottom"])
+def test_a_neutral_book_does_not_feel_the_market(book):
+    """A return that all stocks share is earned by the long side and lost by the short one."""
+    score, returns = market(11, missing=0)
+    shared = returns + 0.05 * np.random.default_rng(0).standard_normal((40, 1))
+    one, other = (backtest(score, r, book=book) for r in (returns, shared))
+    np.testing.assert_allclose(one.gross, other.gross, atol=1e-14)
+
+
+def test_dates_must_fit_the_scores():
+    """One date a day, and real dates where weeks are asked for."""
+    score, returns = market(12)
+    with pytest.raises(ShapeError, match=r"^dates has 39 days, expected 40 as score has\. "):
+        backtest(score, returns, dates=weekdays(39))
+    with pytest.raises(ShapeError, match=r"^dates are of type int64, expected datetime64 for we"):
+        backtest(score, returns, rebalance="weekly")
 
 
 @pytest.mark.parametrize(

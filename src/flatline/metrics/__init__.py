@@ -28,9 +28,19 @@ from flatline.metrics.forecast import (
     quantile_coverage,
 )
 from flatline.metrics.null import RankIcNull, effective_days, rank_ic_null
-from flatline.metrics.portfolio import Backtest, backtest, portfolio_weights, to_wide
+from flatline.metrics.portfolio import Backtest, backtest
+from flatline.metrics.portfolio_calendar import decision_days
+from flatline.metrics.portfolio_exposure import GroupExposure, group_exposure
+from flatline.metrics.portfolio_sharpe import (
+    SharpeInterval,
+    sharpe,
+    sharpe_difference,
+    sharpe_interval,
+)
+from flatline.metrics.portfolio_weights import portfolio_weights
 from flatline.metrics.residual import Residual, residualise
 from flatline.metrics.table import render, summarise
+from flatline.metrics.wide import to_wide
 
 __all__ = [
     "SCALE_FLOOR",
@@ -42,9 +52,11 @@ __all__ = [
     "Flat",
     "FlatFinding",
     "ForecastFigures",
+    "GroupExposure",
     "Interval",
     "RankIcNull",
     "Residual",
+    "SharpeInterval",
     "VarianceSplit",
     "Why",
     "auc",
@@ -57,9 +69,11 @@ __all__ = [
     "daily_metrics",
     "daily_rank_ic",
     "daily_tile_spread",
+    "decision_days",
     "effective_days",
     "find_flat",
     "forecast_figures",
+    "group_exposure",
     "paired_difference",
     "portfolio_weights",
     "quantile_coverage",
@@ -67,6 +81,9 @@ __all__ = [
     "render",
     "residualise",
     "rounding_floor",
+    "sharpe",
+    "sharpe_difference",
+    "sharpe_interval",
     "split_variance",
     "summarise",
     "to_wide",

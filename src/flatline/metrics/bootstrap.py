@@ -17,7 +17,17 @@ from scipy.special import ndtr, stdtrit
 from flatline.errors import SettingsError, ShapeError
 from flatline.metrics.blocks import Bools, Floats, Ints
 
-__all__ = ["Interval", "block_length", "bootstrap_mean", "paired_difference"]
+__all__ = [
+    "BlockKind",
+    "Interval",
+    "block_length",
+    "bootstrap_mean",
+    "draw_blocks",
+    "expanded_tail",
+    "paired_difference",
+]
+
+BlockKind = Literal["circular", "stationary"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +113,7 @@ def bootstrap_mean(
     *,
     horizon: int = 1,
     block: int | None = None,
-    kind: Literal["circular", "stationary"] = "circular",
+    kind: BlockKind = "circular",
     level: float = 0.95,
     draws: int = 2000,
     seed: int = 0,
@@ -147,10 +157,11 @@ def bootstrap_mean(
     blocks = days / length
     if mean is None or blocks < 2:
         return Interval(mean, None, None, level, days, length)
-    means = _resampled_means(
-        x, known, length, kind=kind, draws=draws, rng=np.random.default_rng(seed)
+    starts, taken = draw_blocks(
+        x.size, length, kind=kind, draws=draws, rng=np.random.default_rng(seed)
     )
-    tail = float(ndtr(np.sqrt(blocks / (blocks - 1)) * stdtrit(blocks - 1, (1 - level) / 2)))
+    means = _resampled_means(x, known, starts, taken)
+    tail = expanded_tail(level, blocks)
     low, high = np.quantile(means, [tail, 1 - tail])
     return Interval(mean, float(low), float(high), level, days, length)
 
@@ -161,7 +172,7 @@ def paired_difference(
     *,
     horizon: int = 1,
     block: int | None = None,
-    kind: Literal["circular", "stationary"] = "circular",
+    kind: BlockKind = "circular",
     level: float = 0.95,
     draws: int = 2000,
     seed: int = 0,
@@ -219,17 +230,27 @@ def _checked(per_day: ArrayLike, level: float, draws: int, block: int | None) ->
     return x
 
 
-def _resampled_means(
-    x: Floats,
-    known: Bools,
-    length: int,
-    *,
-    kind: str,
-    draws: int,
-    rng: np.random.Generator,
-) -> Floats:
-    """Means of resampled series, by sums of blocks: no resampled series is ever built."""
-    days = x.size
+def expanded_tail(level: float, blocks: float) -> float:
+    """Probability beyond each end of a percentile interval, moved outward for few blocks."""
+    return float(ndtr(np.sqrt(blocks / (blocks - 1)) * stdtrit(blocks - 1, (1 - level) / 2)))
+
+
+def draw_blocks(
+    days: int, length: int, *, kind: BlockKind, draws: int, rng: np.random.Generator
+) -> tuple[Ints, Ints]:
+    """Blocks of days that make up resampled series as long as the first.
+
+    Args:
+        days: Days of the series.
+        length: Length of a block, or mean length if stationary.
+        kind: Kind of blocks.
+        draws: Resampled series.
+        rng: Where they are drawn from.
+
+    Returns:
+        First day of each block, and how many days of it are taken, 0 where the series is
+        full; a block runs on past the last day with the first. Shape (draws, blocks) each.
+    """
     if kind == "circular":
         count = -(-days // length)
         lengths: Ints = np.full((draws, count), length)
@@ -238,8 +259,11 @@ def _resampled_means(
         count = int(np.ceil(days / length + 6 * np.sqrt(days / length) + 12))
         lengths = rng.geometric(1 / length, size=(draws, count))
     ends = np.minimum(np.cumsum(lengths, axis=1), days)
-    taken = np.diff(ends, axis=1, prepend=0)
-    starts = rng.integers(days, size=(draws, count))
+    return rng.integers(days, size=(draws, count)), np.diff(ends, axis=1, prepend=0)
+
+
+def _resampled_means(x: Floats, known: Bools, starts: Ints, taken: Ints) -> Floats:
+    """Means of resampled series, by sums of blocks: no resampled series is ever built."""
     twice = np.tile(np.where(known, x, 0.0), 2)
     sums = np.r_[0.0, np.cumsum(twice)]
     counts = np.r_[0, np.cumsum(np.tile(known, 2))]

@@ -1,22 +1,20 @@
-"""What scores would have earned: daily books in overlapping tranches, net of costs."""
+"""What scores would have earned: books traded a day after their scores, net of costs."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from flatline.errors import SettingsError, ShapeError
-from flatline.metrics.blocks import Floats, as_days
-from flatline.metrics.pairs import ROUNDING
-from flatline.metrics.ranks import rank_rows, tile_weight
+from flatline.metrics.blocks import Floats
+from flatline.metrics.portfolio_calendar import Rebalancing, decision_days
+from flatline.metrics.portfolio_ledger import Ledger, keep_ledger
+from flatline.metrics.portfolio_sharpe import sharpe
+from flatline.metrics.portfolio_weights import Book, portfolio_weights
 
-__all__ = ["Backtest", "backtest", "portfolio_weights", "to_wide"]
-
-Book = Literal["long_short", "rank", "top", "top_bottom"]
-BOOKS = ("long_short", "rank", "top", "top_bottom")
+__all__ = ["Backtest", "backtest"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,12 +29,21 @@ class Backtest:
         net: The same after costs. Shape (days,).
         turnover: Value bought and sold each day, both sides counted, as a fraction of
             capital. Replacing a book of gross exposure 1 is 2. Shape (days,).
+        held: Value of each stock after the trades of the day, as a fraction of capital,
+            negative where short. Shape (days, stocks).
+        first: Position of the day of the first trade; the number of days without any. The
+            summary is over the days from here on.
         empty_days: Days whose scores gave no book: constant, missing or not finite.
         unfilled: Share of the wanted value that could not be traded, its stock not
             having a return on the day of the trade; it stays cash.
-        days: Days the book was open; the summary is over these.
+        stale: Share of the value up for sale whose stock had no return on that day; it is
+            sold at its last price.
+        days: Days the book was open.
         sharpe: Mean over spread of net daily returns, times the root of the days a year.
         sharpe_gross: The same before costs.
+        sortino: Mean over downside deviation of net daily returns (root of the mean square
+            of the losses, over all days), times the root of the days a year.
+        hit_rate: Share of gains among the days with a net gain or loss.
         annual_return: Mean net return times the days a year.
         annual_volatility: Spread of net returns times the root of the days a year.
         max_drawdown: Deepest fall of the summed net returns below their peak, as a
@@ -47,111 +54,20 @@ class Backtest:
     gross: Floats
     net: Floats
     turnover: Floats
+    held: Floats
+    first: int
     empty_days: int
     unfilled: float | None
+    stale: float | None
     days: int
     sharpe: float | None
     sharpe_gross: float | None
+    sortino: float | None
+    hit_rate: float | None
     annual_return: float | None
     annual_volatility: float | None
     max_drawdown: float | None
     mean_turnover: float | None
-
-
-def to_wide(
-    values: ArrayLike, day: ArrayLike, stock: ArrayLike
-) -> tuple[Floats, NDArray[np.generic], NDArray[np.generic]]:
-    """Rows as a table of days and stocks, NaN where there is no row.
-
-    Args:
-        values: Shape (rows,).
-        day: Day of every row, integers or dates. Shape (rows,).
-        stock: Stock of every row, any ids. Shape (rows,).
-
-    Returns:
-        The table (days, stocks), the day ids and the stock ids, both ascending.
-
-    Raises:
-        ShapeError: The arrays disagree, or a stock has two rows on one day.
-
-    Example:
-        >>> to_wide([0.1, 0.2, 0.3], [1, 1, 2], ["a", "b", "a"])[0]
-        array([[0.1, 0.2],
-               [0.3, nan]])
-    """
-    days, x, stocks = as_days(day), np.asarray(values, dtype=np.float64), np.asarray(stock)
-    if x.shape != days.shape or stocks.shape != days.shape:
-        raise ShapeError(
-            f"values has shape {x.shape} and stock {stocks.shape}, expected {days.shape}: one per "
-            "row of day. Take all three from the same frame."
-        )
-    day_ids, of_day = np.unique(days, return_inverse=True)
-    stock_ids, of_stock = np.unique(stocks, return_inverse=True)
-    wide = np.full((day_ids.size, stock_ids.size), np.nan)
-    seen = np.bincount(of_day * stock_ids.size + of_stock)
-    if seen.max() > 1:
-        twice = int(seen.argmax())
-        raise ShapeError(
-            f"stock {stock_ids[twice % stock_ids.size]} has {seen.max()} rows on day "
-            f"{day_ids[twice // stock_ids.size]}, expected one. Drop the duplicates."
-        )
-    wide[of_day, of_stock] = x
-    return wide, day_ids, stock_ids
-
-
-def portfolio_weights(score: ArrayLike, *, book: Book = "long_short", top: float = 0.1) -> Floats:
-    """Portfolio weights from the scores of each day.
-
-    Args:
-        score: NaN where a stock is not scored. Shape (days, stocks).
-        book: "long_short" weighs by the score less the day's mean, "rank" by the rank
-            less the mean rank: both dollar-neutral with absolute weights that add up
-            to 1. "top" holds the best stocks in equal parts, long 1. "top_bottom" adds
-            the worst, short: one half long, one half short.
-        top: Share of the day's stocks in a tile of "top" and "top_bottom", at most one
-            half; a number of stocks from 1 on. Tied stocks share the border.
-
-    Returns:
-        Weights; zero all over a day whose scores are constant or infinite. Shape
-        (days, stocks).
-
-    Raises:
-        SettingsError: An option is out of range.
-
-    Example:
-        >>> portfolio_weights(np.array([[1.0, 2.0, 3.0]]))
-        array([[-0.5,  0. ,  0.5]])
-        >>> portfolio_weights(np.array([[1.0, 2.0, 3.0]]), book="top", top=1)
-        array([[0., 0., 1.]])
-    """
-    x = np.asarray(score, dtype=np.float64)
-    if book not in BOOKS or top <= 0 or (0.5 < top < 1):
-        raise SettingsError(
-            f"book is {book!r} and top is {top}, expected one of {list(BOOKS)} and a share of at "
-            "most 0.5 or a number of stocks. Give top=0.1 for a tenth."
-        )
-    scored = ~np.isnan(x)
-    names = scored.sum(1)
-    sound = ~np.isinf(x).any(1) & (names > 1)
-    held = np.where(scored & sound[:, None], x, 0.0)
-    if book == "long_short":
-        raw = np.where(scored, held - held.sum(1, keepdims=True) / _column(names), 0.0)
-        flat = np.abs(raw).max(1) <= ROUNDING * np.abs(held).max(1)
-    else:
-        ranked = rank_rows(held, scored)
-        raw, flat = ranked.centred, ~(ranked.centred != 0).any(1)
-        if book != "rank":
-            part = np.where(names > 0, names * top, 1) if top < 1 else np.full(names.size, top)
-            tiles = np.maximum(names, 1) / np.minimum(part, np.maximum(names / 2, 1))
-            best, worst = tile_weight(ranked, names, tiles)
-            raw = best if book == "top" else best - worst
-    raw = np.where((sound & ~flat)[:, None], raw, 0.0)
-    gross = np.abs(raw).sum(1, keepdims=True)
-    return np.asarray(raw / np.where(gross > 0, gross, 1.0))
-
-
-def _column(names: NDArray[np.int64]) -> NDArray[np.int64]:
-    return np.maximum(names, 1)[:, None]
 
 
 def backtest(
@@ -159,36 +75,43 @@ def backtest(
     returns: ArrayLike,
     *,
     horizon: int = 1,
+    rebalance: Rebalancing = "tranches",
+    dates: ArrayLike | None = None,
     book: Book = "long_short",
     top: float = 0.1,
     cost: float = 0.0,
     days_per_year: int = 252,
 ) -> Backtest:
-    """Trade the scores of every day, each for its horizon, in overlapping tranches.
+    """Trade scores a day after they are known, and hold what they say.
 
-    The scores of day t are traded at the close of t + 1 and closed at the close of
-    t + 1 + horizon, as the targets are. The capital is split in *horizon* tranches;
-    each day one of them is rebalanced, the others drift with their stocks. Returns are
-    thus those of days, which do not overlap, whatever the horizon.
+    The scores of day t, known after its close, are traded at the close of t + 1 and earn
+    from the close of t + 1 on, as the targets do. By default the capital is split in
+    *horizon* tranches, one of which is renewed each day and held for the horizon; the
+    others drift with their stocks. Returns are thus those of days, which do not overlap,
+    whatever the horizon. With weekly or monthly rebalancing the whole book is renewed
+    with the scores of the last trading day of the week or month; see `decision_days`.
 
     Args:
         score: NaN where a stock is not scored. Shape (days, stocks).
         returns: Return of each stock from its previous close to this one, as a fraction;
             NaN where it did not trade, which leaves its value alone. Shape (days, stocks).
-        horizon: In trading days.
+        horizon: In trading days; the number of tranches.
+        rebalance: "tranches", "daily", "weekly" or "monthly".
+        dates: Of the days, datetime64, for weekly and monthly rebalancing. Shape (days,).
         book: How scores become weights; see `portfolio_weights`.
         top: Size of a tile; see `portfolio_weights`.
         cost: Of each unit of value bought or sold, as a fraction: 0.001 is ten basis
-            points for each side.
+            points for each side. Borrowing shares costs nothing here.
         days_per_year: Trading days that the annual figures stand for.
 
     Raises:
-        ShapeError: The tables differ in shape.
+        ShapeError: The tables or dates differ in shape.
         SettingsError: An option is out of range.
 
     References:
         Jegadeesh and Titman, Returns to buying winners and selling losers, 1993
-        (overlapping tranches). Sharpe, The Sharpe ratio, 1994.
+        (overlapping tranches). Sharpe, The Sharpe ratio, 1994. Sortino and Price,
+        Performance measurement in a downside risk framework, 1994.
 
     Example:
         >>> score = np.tile([1.0, 0.0], (4, 1))
@@ -203,78 +126,46 @@ def backtest(
             f"returns has shape {r.shape}, expected {wanted.shape}: (days, stocks) as score has. "
             "Lay both out with to_wide over the same days and stocks."
         )
+    days = np.arange(len(wanted)) if dates is None else np.asarray(dates)
+    if len(days) != len(wanted):
+        raise ShapeError(
+            f"dates has {len(days)} days, expected {len(wanted)} as score has. Give one per day."
+        )
     if horizon < 1 or cost < 0 or days_per_year < 1:
         raise SettingsError(
             f"horizon is {horizon}, cost is {cost} and days_per_year is {days_per_year}, expected "
             "at least 1, 0 and 1. Give cost as a fraction of the traded value."
         )
-    gross, turnover, unfilled = _run(wanted, r, horizon)
-    return _summary(
-        gross,
-        turnover,
-        cost=cost,
-        days_per_year=days_per_year,
-        wanted=wanted,
-        unfilled=unfilled,
-    )
+    ledger = keep_ledger(wanted, r, decision_days(days, rebalance=rebalance, horizon=horizon))
+    empty = int((~(wanted != 0).any(1)).sum())
+    return _summary(ledger, cost=cost, days_per_year=days_per_year, empty=empty)
 
 
-def _run(wanted: Floats, returns: Floats, horizon: int) -> tuple[Floats, Floats, float | None]:
-    """Gross return and traded value of each day: all days at once, one tranche age at a time."""
-    days = len(wanted)
-    traded = np.isfinite(returns)
-    grown = np.where(traded, returns, 0.0)
-    bought = np.zeros_like(wanted)
-    bought[1:] = np.where(traded[1:], wanted[:-1], 0.0) / horizon
-    asked = np.abs(wanted[:-1]).sum() / horizon
-    gross, held = np.zeros(days), bought
-    for age in range(1, horizon + 1):
-        # Row u: what was bought at the close of day u - age, before the returns of day u.
-        held = np.vstack([np.zeros((1, held.shape[1])), held[:-1]])
-        gross += np.einsum("ds,ds->d", held, grown)
-        held = held * (1 + grown)
-        if age == horizon:
-            break
-    turnover = np.abs(bought - held).sum(1)
-    missed = None if asked == 0 else float(1 - np.abs(bought).sum() / asked)
-    return gross, turnover, missed
-
-
-def _summary(
-    gross: Floats,
-    turnover: Floats,
-    *,
-    cost: float,
-    days_per_year: int,
-    wanted: Floats,
-    unfilled: float | None,
-) -> Backtest:
-    net = gross - cost * turnover
-    open_days = np.flatnonzero(turnover > 0)
-    live = slice(int(open_days[0]), None) if open_days.size else slice(0, 0)
-    year = float(np.sqrt(days_per_year))
-    days = net[live].size
-    curve = np.r_[0.0, np.cumsum(net[live])]
-    spread = float(net[live].std(ddof=1)) if days > 1 else None
+def _summary(ledger: Ledger, *, cost: float, days_per_year: int, empty: int) -> Backtest:
+    net = ledger.gross - cost * ledger.turnover
+    opened = np.flatnonzero(ledger.turnover > 0)
+    first = int(opened[0]) if opened.size else net.size
+    live, year = net[first:], float(np.sqrt(days_per_year))
+    curve = np.r_[0.0, np.cumsum(live)]
+    downside = float(np.sqrt((np.minimum(live, 0.0) ** 2).mean())) if live.size else 0.0
+    moved = int((live != 0).sum())
     return Backtest(
-        gross=gross,
+        gross=ledger.gross,
         net=net,
-        turnover=turnover,
-        empty_days=int((~(wanted != 0).any(1)).sum()),
-        unfilled=unfilled,
-        days=days,
-        sharpe=_sharpe(net[live], year),
-        sharpe_gross=_sharpe(gross[live], year),
-        annual_return=float(net[live].mean() * days_per_year) if days else None,
-        annual_volatility=None if spread is None else spread * year,
-        max_drawdown=float((np.maximum.accumulate(curve) - curve).max()) if days else None,
-        mean_turnover=float(turnover[live].mean()) if days else None,
+        turnover=ledger.turnover,
+        held=ledger.held,
+        first=first,
+        empty_days=empty,
+        unfilled=ledger.unfilled,
+        stale=ledger.stale,
+        days=live.size,
+        sharpe=sharpe(live, days_per_year=days_per_year),
+        sharpe_gross=sharpe(ledger.gross[first:], days_per_year=days_per_year),
+        # Without a loss there is nothing to divide by.
+        sortino=float(live.mean() / downside * year) if downside > 0 else None,
+        hit_rate=float((live > 0).sum() / moved) if moved else None,
+        annual_return=float(live.mean() * days_per_year) if live.size else None,
+        annual_volatility=float(live.std(ddof=1) * year) if live.size > 1 else None,
+        max_drawdown=float((np.maximum.accumulate(curve) - curve).max()) if live.size else None,
+        mean_turnover=float(ledger.turnover[first:].mean()) if live.size else None,
     )
-
-
-def _sharpe(x: Floats, year: float) -> float | None:
-    if x.size < 2:
-        return None
-    spread = float(x.std(ddof=1))
-    # Of a constant, rounding leaves a spread that would make any mean look certain.
-    return None if spread <= ROUNDING * float(np.abs(x).max()) else float(x.mean() / spread * year)
