@@ -124,8 +124,8 @@ def test_too_few_days_give_no_interval():
             lambda: sharpe_difference(np.ones(3), np.ones(4)),
             ShapeError,
             (
-                "b has shape (4,), expected (3,): one return for each day of a. Keep both books over "
-                "the same days."
+                "b has shape (4,), expected (3,): one return for each day of a. Keep both books "
+                "over the same days."
             ),
         ),
         (
