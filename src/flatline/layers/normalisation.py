@@ -52,10 +52,12 @@ class FrequencyNorm(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Shape (rows, lookback, features), to the rest, the same, and (rows, width)."""
-        spectrum = torch.fft.rfft(x, dim=1)
-        strongest = spectrum.abs().topk(self.top_k, dim=1).indices
-        kept = torch.zeros_like(spectrum).scatter(1, strongest, spectrum.gather(1, strongest))
-        taken = torch.fft.irfft(kept, n=x.shape[1], dim=1)
+        # Real and imaginary parts side by side: other runtimes have no complex numbers.
+        spectrum = torch.view_as_real(torch.fft.rfft(x, dim=1))
+        strength = spectrum.square().sum(-1)
+        strongest = strength.topk(self.top_k, dim=1).indices
+        kept = spectrum * torch.zeros_like(strength).scatter(1, strongest, 1.0).unsqueeze(-1)
+        taken = torch.fft.irfft(torch.view_as_complex(kept), n=x.shape[1], dim=1)
         return x - taken, taken.flatten(1)
 
 
