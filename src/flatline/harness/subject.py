@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from flatline.errors import ShapeError
+from flatline.errors import SettingsError, ShapeError
 
-__all__ = ["Scored", "Subject", "labels_like"]
+__all__ = ["Axis", "Scored", "Subject", "labels_like"]
+
+Axis = Literal["stocks", "time"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,16 +24,28 @@ class Subject:
     Args:
         name: Shown in verdicts.
         model: Makes a fresh module; the harness seeds it.
-        batches: From a split, `"train"` or `"valid"`, to an iterable of
-            (inputs, targets), any nesting of tensors. Inputs are whole days.
+        batches: From a split, `"train"`, `"valid"` or the *later* one, to an iterable
+            of (inputs, targets), any nesting of tensors. Inputs are whole days.
         loss: From (outputs, targets, inputs) to a scalar to minimise.
         scores: From the model's outputs to one score per row and horizon.
             Shape (rows, horizons).
         optimizer: Makes the optimizer for a model; AdamW at 1e-3 by default.
         days: From the inputs to the day of each row, shape (rows,); the key
             `group_day` of a mapping by default.
-        oracle: From the inputs to the expected return of each row and horizon,
-            where the truth is known. Shape (rows, horizons).
+        oracle: From the inputs to the expected return of each row and horizon, or to the
+            probability of the class, where the truth is known. Shape (rows, horizons).
+        axis: What scores must tell apart: the stocks of a day, or, for a single series
+            with one row a day, its days.
+        probabilities: For classification, from the model's outputs to the probability
+            of the class. Shape (rows, horizons).
+        classes: From the labels to whether each is of the class, bool of the same shape;
+            those above 0 by default. A label that is NaN has no class.
+        later: Split of a later period that nothing was trained on or chosen by.
+        attention: From the model and the inputs to attention weights, which add up to 1
+            along the keys. Shape (rows, ..., keys).
+
+    Raises:
+        SettingsError: *axis* is neither, or *classes* come without *probabilities*.
 
     Example:
         >>> subject = Subject(
@@ -54,6 +68,24 @@ class Subject:
     optimizer: Callable[[nn.Module], torch.optim.Optimizer] | None = None
     days: Callable[[Any], Tensor] | None = None
     oracle: Callable[[Any], Tensor] | None = None
+    axis: Axis = "stocks"
+    probabilities: Callable[[Any], Tensor] | None = None
+    classes: Callable[[Tensor], Tensor] | None = None
+    later: str | None = None
+    attention: Callable[[nn.Module, Any], Tensor] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse parts that contradict each other."""
+        if self.axis not in ("stocks", "time"):
+            raise SettingsError(
+                f"axis of subject {self.name!r} is {self.axis!r}, expected 'stocks' or 'time'. "
+                "Compare the stocks of a day, or the days of one series."
+            )
+        if self.classes is not None and self.probabilities is None:
+            raise SettingsError(
+                f"classes of subject {self.name!r} are given without probabilities, expected "
+                "both. Add `probabilities=lambda outputs: ...`, or drop classes."
+            )
 
     def make_optimizer(self, model: nn.Module) -> torch.optim.Optimizer:
         """The subject's own optimizer, or AdamW over all parameters."""
@@ -77,6 +109,34 @@ class Subject:
             "Add `days=lambda inputs: ...` to the Subject: the day of every row."
         )
 
+    def group_of(self, inputs: Any) -> Tensor:  # noqa: ANN401
+        """Which rows of a batch are compared with each other: those of a day, or all."""
+        day = self.day_of(inputs)
+        return day if self.axis == "stocks" else torch.zeros_like(day)
+
+    def class_of(self, labels: Tensor) -> Tensor:
+        """1 where a label is of the class, 0 where it is not, NaN where it is not known."""
+        event = labels > 0 if self.classes is None else self.classes(labels)
+        return torch.where(torch.isnan(labels), torch.nan, event.to(labels.dtype))
+
+    def check_axis(self, day: Tensor) -> None:
+        """Refuse days that the axis makes no sense of.
+
+        Raises:
+            ShapeError: A single series has two rows on a day, or no day has two stocks.
+        """
+        most = int(torch.unique(day, return_counts=True)[1].max())
+        if self.axis == "time" and most > 1:
+            raise ShapeError(
+                f"a day of subject {self.name!r} has {most} rows, expected 1: its axis is 'time'. "
+                "Judge each series as a subject of its own, or set axis='stocks'."
+            )
+        if self.axis == "stocks" and most == 1 and day.numel() > 1:
+            raise ShapeError(
+                f"every day of subject {self.name!r} has 1 row, expected the stocks of a day. "
+                "Set axis='time' for a single series."
+            )
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scored:
@@ -87,12 +147,20 @@ class Scored:
         target: NaN where not known. Shape (rows, horizons).
         day: Shape (rows,).
         oracle: Expected return, None where the truth is not known. Shape (rows, horizons).
+        probability: Of the class, None without classes. Shape (rows, horizons).
+        label: Whether it was of the class: 0, 1, or NaN where not known; None without
+            classes. Shape (rows, horizons).
+        focus: 1 less the entropy of the attention over that of a uniform one, averaged
+            over all that attends; None where it was not looked at. Shape (rows,).
     """
 
     score: Tensor
     target: Tensor
     day: Tensor
-    oracle: Tensor | None
+    oracle: Tensor | None = None
+    probability: Tensor | None = None
+    label: Tensor | None = None
+    focus: Tensor | None = None
 
 
 def labels_like(targets: Any, score: Tensor) -> Tensor:  # noqa: ANN401 (targets are the subject's own)

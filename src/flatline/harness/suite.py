@@ -6,15 +6,17 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
-from flatline.harness.checks import contract, degeneracy, learning, liveness
+from flatline.harness.checks import classes, contract, degeneracy, later, learning, liveness
 from flatline.harness.isolation import isolated
-from flatline.harness.probes.smoke import Place, Smoke, score_split, smoke
+from flatline.harness.probes.scoring import Place, score_split
+from flatline.harness.probes.smoke import Smoke, smoke
 from flatline.harness.probes.trace import point_of_death, trace
 from flatline.harness.subject import Scored, Subject
 from flatline.harness.verdicts import Culprit, Stage, Status, Verdict, module_culprit
@@ -90,32 +92,17 @@ def examine(
 
 
 def _verdicts(subject: Subject, run: Smoke, place: Place) -> Iterator[Verdict]:
-    scored = run.scored
-    score, again, target = _array(scored.score), _array(run.again), _array(scored.target)
-    day = scored.day.numpy()
-
-    def skill() -> Verdict:
-        if scored.oracle is None:
-            return learning.no_oracle()
-        fresh = np.stack([_skill(_fresh(subject, place)) for _ in range(UNTRAINED)])
-        return learning.skill_beats_untrained(_skill(scored), fresh)
-
-    def vary() -> Verdict:
-        verdict = degeneracy.scores_vary(score, again, day, eps=place.eps)
-        if verdict.status == Status.PASS:
-            return verdict
-        # Only a flat model is traced: that takes another forward pass.
-        return replace(verdict, culprit=_suspect(subject, run, place))
-
     exact = place.device.type == "cpu"
     judges: tuple[Callable[[], Verdict], ...] = (
         lambda: liveness.blocks_get_gradient(run.model, run.gradients),
         lambda: liveness.blocks_move(run.model, run.movement, steps=run.steps),
         lambda: learning.loss_falls(run.loss_before.numpy(), run.loss_after.numpy()),
-        vary,
-        lambda: degeneracy.scale_in_range(score, target, day),
-        skill,
-        lambda: contract.evaluations_agree(scored.score, run.again, exact=exact),
+        lambda: _vary(subject, run, place),
+        lambda: _scale(subject, run.scored),
+        lambda: _skill(subject, run.scored, place),
+        *_class_judges(subject, run, place),
+        *_later_judges(subject, run, place),
+        lambda: contract.evaluations_agree(run.scored.score, run.again, exact=exact),
     )
     for judge in judges:
         started = time.perf_counter()
@@ -126,16 +113,103 @@ def _verdicts(subject: Subject, run: Smoke, place: Place) -> Iterator[Verdict]:
         yield replace(verdict, seconds=time.perf_counter() - started)
 
 
+def _vary(subject: Subject, run: Smoke, place: Place) -> Verdict:
+    scored = run.scored
+    verdict = degeneracy.scores_vary(
+        _array(scored.score),
+        _array(run.again),
+        scored.day.numpy(),
+        axis=subject.axis,
+        eps=place.eps,
+        probability=_some(scored.probability),
+        label=_some(scored.label),
+    )
+    if verdict.status == Status.PASS:
+        return verdict
+    # Only a flat model is traced: that takes another forward pass.
+    return replace(verdict, culprit=_suspect(subject, run, place))
+
+
+def _scale(subject: Subject, scored: Scored) -> Verdict:
+    day = scored.day.numpy()
+    if scored.probability is None or scored.label is None:
+        score, target = _array(scored.score), _array(scored.target)
+        return degeneracy.scale_in_range(score, target, day, axis=subject.axis)
+    # A logit has no unit of its own; its probability has that of the class.
+    probability, label = _array(scored.probability), _array(scored.label)
+    return degeneracy.scale_in_range(probability, label, day, axis=subject.axis, high=1.0)
+
+
+def _skill(subject: Subject, scored: Scored, place: Place) -> Verdict:
+    if scored.oracle is None:
+        return learning.no_oracle()
+    fresh = np.stack([_rank_correlation(_fresh(subject, place), subject) for _ in range(UNTRAINED)])
+    return learning.skill_beats_untrained(
+        _rank_correlation(scored, subject), fresh, axis=subject.axis
+    )
+
+
+def _class_judges(subject: Subject, run: Smoke, place: Place) -> list[Callable[[], Verdict]]:
+    probability, label = run.scored.probability, run.scored.label
+    if probability is None or label is None:
+        return [partial(replace, verdict) for verdict in classes.no_classes()]
+    p, y, day = _array(probability), _array(label), run.scored.day.numpy()
+    suspect = _last_sigmoid(run.model)
+    return [
+        lambda: classes.beyond_the_prior(p, y, day, axis=subject.axis),
+        lambda: classes.one_sigmoid(p, y, day, eps=place.eps, suspect=suspect),
+    ]
+
+
+def _later_judges(subject: Subject, run: Smoke, place: Place) -> list[Callable[[], Verdict]]:
+    if run.train is None or run.later is None:
+        return [partial(replace, verdict) for verdict in later.no_later()]
+    before, after = _period(run.train), _period(run.later)
+    return [
+        lambda: later.scores_last(before, after, axis=subject.axis, eps=place.eps),
+        lambda: later.follows_base_rate(before, after),
+        lambda: later.attention_lasts(before, after),
+    ]
+
+
+def _period(scored: Scored) -> later.Period:
+    order = np.argsort(scored.day.numpy(), kind="stable")
+    score = scored.score if scored.probability is None else scored.probability
+    label, focus = _some(scored.label), _some(scored.focus)
+    return later.Period(
+        score=_array(score)[order],
+        day=scored.day.numpy()[order],
+        label=None if label is None else label[order],
+        focus=None if focus is None else focus[order],
+    )
+
+
 def _fresh(subject: Subject, place: Place) -> Scored:
     model = subject.model().to(place.device)
-    return score_split(subject, model, "valid", place, limit=UNTRAINED_BATCHES)
+    # A series has one row a day: all of its days, or the ranks of a few would be luck.
+    limit = UNTRAINED_BATCHES if subject.axis == "stocks" else None
+    return score_split(subject, model, "valid", place, limit=limit)
 
 
-def _skill(scored: Scored) -> NDArray[np.float64]:
+def _rank_correlation(scored: Scored, subject: Subject) -> NDArray[np.float64]:
+    """Mean over days, or along time, for each horizon: (horizons,)."""
     if scored.oracle is None:
         raise ValueError("skill needs an oracle")
-    daily = daily_rank_ic(_array(scored.score), _array(scored.oracle), scored.day.numpy())
-    return daily.mean()
+    day = scored.day.numpy()
+    groups = day if subject.axis == "stocks" else np.zeros_like(day)
+    return daily_rank_ic(_array(scored.score), _array(scored.oracle), groups).mean()
+
+
+def _last_sigmoid(model: nn.Module) -> Culprit | None:
+    paths = [path for path, module in model.named_modules() if isinstance(module, nn.Sigmoid)]
+    if not paths:
+        return None
+    return module_culprit(
+        paths[-1],
+        model.get_submodule(paths[-1]),
+        evidence="the model's last sigmoid; its output is put through another",
+        remedy="Return logits from the model, or drop the sigmoid behind it.",
+    )
 
 
 def _suspect(subject: Subject, run: Smoke, place: Place) -> Culprit | None:
@@ -144,10 +218,11 @@ def _suspect(subject: Subject, run: Smoke, place: Place) -> Culprit | None:
     found = point_of_death(spreads, floor)
     if found is None:
         return None
+    where = degeneracy.WHERE[subject.axis]
     return module_culprit(
         found.path,
         run.model.get_submodule(found.path),
-        evidence=f"spread within the day of its output is {found.relative:.2g} of its size",
+        evidence=f"spread {where} of its output is {found.relative:.2g} of its size",
         remedy="Look at its weights and its input: every module behind it is flat.",
     )
 
@@ -165,3 +240,7 @@ def _broken(doing: str, error: Exception) -> Verdict:
 
 def _array(x: Tensor) -> NDArray[np.float64]:
     return x.double().numpy()
+
+
+def _some(x: Tensor | None) -> NDArray[np.float64] | None:
+    return None if x is None else _array(x)

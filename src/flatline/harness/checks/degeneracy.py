@@ -1,65 +1,88 @@
-"""Scores tell the stocks of a day apart, on the scale of what happens."""
+"""Scores tell the stocks of a day apart, or the days of a series, on the scale of what happens."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
+from flatline.harness.subject import Axis
 from flatline.harness.verdicts import Stage, Status, Verdict
 from flatline.metrics.blocks import DayBlocks
-from flatline.metrics.dispersion import find_flat, rounding_floor
+from flatline.metrics.dispersion import Flat, FlatFinding, find_flat, rounding_floor
 from flatline.metrics.variance import within_day
 
-__all__ = ["scale_in_range", "scores_vary"]
+__all__ = ["WHERE", "name_kinds", "scale_in_range", "scores_vary", "spread"]
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+# What a spread is taken over.
+WHERE: dict[Axis, str] = {"stocks": "within the day", "time": "in time"}
 
 
 def scores_vary(
-    score: NDArray[np.float64],
-    again: NDArray[np.float64],
-    day: NDArray[np.int64],
+    score: Floats,
+    again: Floats,
+    day: Ints,
     *,
+    axis: Axis = "stocks",
     eps: float = 2.0**-23,
+    probability: Floats | None = None,
+    label: Floats | None = None,
 ) -> Verdict:
-    """For every horizon, eval-mode scores must differ within the day beyond the noise floor.
+    """For every horizon, eval-mode scores must differ beyond the noise floor.
 
     The floor is what rounding makes of a constant of the same size, or what a second
-    evaluation differs by, whichever is larger. Every kind of flat that the scores show
-    is named.
+    evaluation differs by, whichever is larger. Every kind of flat that the scores show,
+    or the probabilities made of them, is named.
 
     Args:
         score: Shape (rows, horizons).
         again: The same scores, evaluated once more. Shape (rows, horizons).
         day: Day of each row. Shape (rows,).
+        axis: Whether they must differ within the day or in time.
         eps: Relative spacing of the numbers the model computes with: 2**-23 for
             float32, 2**-8 for bfloat16.
+        probability: Of the class. Shape (rows, horizons).
+        label: 0 or 1, NaN where not known. Shape (rows, horizons).
     """
-    spread = _within_day(score, day)
+    apart = spread(score, day, axis=axis)
     floor = np.maximum(rounding_floor(score, eps=eps), np.sqrt(np.square(score - again).mean(0)))
-    worst = int(np.argmin(np.nan_to_num(spread - floor, nan=-np.inf)))
+    worst = int(np.argmin(np.nan_to_num(apart - floor, nan=-np.inf)))
     findings = find_flat(score, day, repeated=again, noise_floor=floor)
-    varies = bool(np.all(spread > floor)) and not findings
-    listed = " ".join(f"{s:.3g}" for s in spread)
+    if probability is not None:
+        # What is read are the probabilities; only noise is told by two looks at the scores.
+        noise = [found for found in findings if found.kind == Flat.INPUT_INDEPENDENT]
+        rounding = rounding_floor(probability, eps=eps)
+        of_classes = find_flat(
+            probability, day, target=label, probability=True, noise_floor=rounding
+        )
+        # A second sigmoid has a verdict of its own.
+        findings = [f for f in of_classes if f.kind != Flat.SECOND_SIGMOID] + noise
+    varies = bool(np.all(apart > floor)) and not findings
+    listed = " ".join(f"{s:.3g}" for s in apart)
     return Verdict(
-        check="scores vary within the day",
+        check=f"scores vary {WHERE[axis]}",
         stage=Stage.TRAINED,
         status=Status.PASS if varies else Status.FAIL,
-        value=float(spread[worst]),
+        value=float(apart[worst]),
         bound=float(floor[worst]),
-        unit="standard deviation within the day",
+        unit=f"standard deviation {WHERE[axis]}",
         measured=(
-            f"yhat_std by horizon {listed}; column {worst} has {spread[worst]:.3g}, "
+            f"yhat_std by horizon {listed}; column {worst} has {apart[worst]:.3g}, "
             f"expected more than its noise floor {floor[worst]:.2g}"
         ),
         false_alarm_rate=0.0,
-        hint="; ".join(finding.sentence for finding in findings),
+        hint=name_kinds(findings),
     )
 
 
 def scale_in_range(
-    score: NDArray[np.float64],
-    target: NDArray[np.float64],
-    day: NDArray[np.int64],
+    score: Floats,
+    target: Floats,
+    day: Ints,
     *,
+    axis: Axis = "stocks",
     low: float = 1e-2,
     high: float = 1e1,
 ) -> Verdict:
@@ -67,25 +90,27 @@ def scale_in_range(
 
     A forecast with correlation r to the target is at its best at a SCALE of
     r, hence well under 1 for any honest model; under 0.01 not even a weak
-    signal is expressed, and over 10 the scores are of another unit.
+    signal is expressed, and over 10 the scores are of another unit. Probabilities
+    are held against classes: over 1 they claim more than perfect foresight would.
 
     Args:
-        score: Shape (rows, horizons).
-        target: NaN where not known. Shape (rows, horizons).
+        score: Or the probability of the class. Shape (rows, horizons).
+        target: Or the class, 0 or 1. NaN where not known. Shape (rows, horizons).
         day: Day of each row. Shape (rows,).
-        low: Smallest ratio of the spreads within the day.
+        axis: Whether spreads are taken within the day or in time.
+        low: Smallest ratio of the spreads.
         high: Largest ratio.
     """
     known = np.isfinite(target)
-    scale = np.array(
-        [
-            _within_day(score[k, h : h + 1], day[k])[0]
-            / _within_day(target[k, h : h + 1], day[k])[0]
-            for h, k in enumerate(known.T)
-        ]
-    )
-    # How far outside, on a log scale; an undefined ratio is as bad as can be.
     with np.errstate(divide="ignore", invalid="ignore"):
+        scale = np.array(
+            [
+                spread(score[k, h : h + 1], day[k], axis=axis)[0]
+                / spread(target[k, h : h + 1], day[k], axis=axis)[0]
+                for h, k in enumerate(known.T)
+            ]
+        )
+        # How far outside, on a log scale; an undefined ratio is as bad as can be.
         excess = np.nan_to_num(np.abs(np.log(scale / np.sqrt(low * high))), nan=np.inf)
     worst = int(excess.argmax())
     fits = bool(low <= scale[worst] <= high)
@@ -96,13 +121,20 @@ def scale_in_range(
         status=Status.PASS if fits else Status.FAIL,
         value=float(scale[worst]),
         bound=low if scale[worst] < 1 else high,
-        unit="spread of the scores / of the targets, within the day",
+        unit=f"spread of the scores / of the targets, {WHERE[axis]}",
         measured=f"SCALE(yhat/y) by horizon {listed}, expected {low:g} to {high:g}",
         false_alarm_rate=0.0,
         hint="" if fits else "Look at the head's layer scale and initial spread.",
     )
 
 
-def _within_day(x: NDArray[np.float64], day: NDArray[np.int64]) -> NDArray[np.float64]:
-    deviations = within_day(x.T, DayBlocks.of(day))
+def spread(x: Floats, day: Ints, *, axis: Axis) -> Floats:
+    """Standard deviation within the day, or in time: (rows, columns) to (columns,)."""
+    groups = day if axis == "stocks" else np.zeros_like(day)
+    deviations = within_day(x.T, DayBlocks.of(groups))
     return np.asarray(np.sqrt(np.square(deviations).mean(1)))
+
+
+def name_kinds(findings: list[FlatFinding]) -> str:
+    """What was found, each kind of flat by its name."""
+    return "; ".join(f"{finding.kind}: {finding.sentence}" for finding in findings)

@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from flatline.harness.statistics import reach
+from flatline.harness.subject import Axis
 from flatline.harness.verdicts import Stage, Status, Verdict
 
 __all__ = ["loss_falls", "no_oracle", "skill_beats_untrained"]
@@ -52,12 +54,16 @@ def loss_falls(
 
 
 def skill_beats_untrained(
-    trained: NDArray[np.float64], untrained: NDArray[np.float64], *, chance: float = 0.01
+    trained: NDArray[np.float64],
+    untrained: NDArray[np.float64],
+    *,
+    axis: Axis = "stocks",
+    chance: float = 0.01,
 ) -> Verdict:
     """For every horizon, skill must be beyond what untrained models have by luck.
 
-    Skill is the mean over days of the rank correlation between the scores and
-    the oracle's expected return. Even a random network has some, of either
+    Skill is the mean over days, or along time for a single series, of the rank correlation
+    between the scores and what the oracle expects. Even a random network has some, of either
     sign, since features persist: so the null distribution is that of fresh
     models of the same kind, normal after Fisher's transform, and the bound is
     its prediction quantile (a new draw from a normal sample of unknown spread
@@ -66,12 +72,11 @@ def skill_beats_untrained(
     Args:
         trained: Skill of the trained model, NaN where undefined. Shape (horizons,).
         untrained: Skill of fresh models, NaN where undefined. Shape (models, horizons).
+        axis: What the correlation was taken over; only the unit hangs on it.
         chance: Probability that one more untrained model would pass, per horizon.
     """
     null = np.arctanh(np.nan_to_num(untrained))  # A fresh model without a rank has no skill.
-    models = len(null)
-    reach = stats.t.ppf(1 - chance, models - 1) * np.sqrt(1 + 1 / models)
-    bounds = np.tanh(null.mean(0) + reach * null.std(0, ddof=1))
+    bounds = np.tanh(null.mean(0) + reach(len(null), chance) * null.std(0, ddof=1))
     margin = np.where(np.isnan(trained), -np.inf, trained) - bounds
     worst = int(margin.argmin())
     beats = bool(margin[worst] > 0)
@@ -82,7 +87,9 @@ def skill_beats_untrained(
         status=Status.PASS if beats else Status.FAIL,
         value=float(trained[worst]),
         bound=float(bounds[worst]),
-        unit="mean daily rank correlation with the expected return",
+        unit="mean daily rank correlation with the oracle"
+        if axis == "stocks"
+        else "rank correlation with the oracle, in time",
         measured=(
             f"rank correlation with the oracle by horizon {listed}; column {worst} has "
             f"{trained[worst]:.2f}, expected more than {bounds[worst]:.2f} "

@@ -2,47 +2,23 @@
 
 from __future__ import annotations
 
-import itertools
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.utils import _pytree as pytree
 
-from flatline.errors import ShapeError
-from flatline.harness.subject import Scored, Subject, labels_like
+from flatline.harness.probes.scoring import Place, forward, score_split, take
+from flatline.harness.subject import Scored, Subject
 
-__all__ = ["Place", "Precision", "Smoke", "forward", "score_split", "smoke", "take", "to_device"]
+__all__ = ["Smoke", "smoke"]
 
-Precision = Literal["fp32", "bf16-mixed"]
-
-# Batches on which the loss is compared before and after.
+# Batches on which the loss is compared before and after, and scores of the train period are taken.
 PROBE_BATCHES = 24
 # Batches of which the gradients at start are the largest.
 GRADIENT_BATCHES = 2
 CLIP_NORM = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where and how a subject is run.
-
-    Args:
-        device: Where its tensors live.
-        precision: `bf16-mixed` runs the forward pass under autocast.
-    """
-
-    device: torch.device
-    precision: Precision = "fp32"
-
-    @property
-    def eps(self) -> float:
-        """Relative spacing of the numbers that the model computes with."""
-        mixed = self.precision == "bf16-mixed"
-        return torch.finfo(torch.bfloat16 if mixed else torch.float32).eps
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,6 +33,9 @@ class Smoke:
         movement: Largest absolute change of each parameter over the training.
         scored: Eval-mode scores of the validation split after training.
         again: The same scores, evaluated once more. Shape (rows, horizons).
+        train: Eval-mode scores of the first training batches after training; None where
+            the subject has no later period to hold them against.
+        later: The same of the later period.
         steps: Optimizer steps taken.
         rows_per_second: Training throughput.
         peak_bytes: Peak memory of the device, None on the CPU.
@@ -69,63 +48,11 @@ class Smoke:
     movement: dict[str, float]
     scored: Scored
     again: Tensor
+    train: Scored | None
+    later: Scored | None
     steps: int
     rows_per_second: float
     peak_bytes: int | None
-
-
-def to_device(tree: Any, device: torch.device) -> Any:  # noqa: ANN401 (any nesting of tensors)
-    """Every tensor of a nesting on *device*."""
-    return pytree.tree_map(lambda x: x.to(device) if isinstance(x, Tensor) else x, tree)
-
-
-def forward(model: nn.Module, inputs: Any, place: Place) -> Any:  # noqa: ANN401
-    """The model's outputs in float32, computed at the place's precision."""
-    mixed = place.precision == "bf16-mixed"
-    with torch.autocast(place.device.type, torch.bfloat16, enabled=mixed):
-        outputs = model(inputs)
-    # The loss must not round what the model did not: bf16 has three digits.
-    return pytree.tree_map(
-        lambda x: x.float() if isinstance(x, Tensor) and x.is_floating_point() else x, outputs
-    )
-
-
-def take(
-    subject: Subject, split: str, device: torch.device, limit: int | None = None
-) -> Iterator[tuple[Any, Any]]:
-    """The first *limit* batches of a split, on *device*.
-
-    Raises:
-        ShapeError: The split has no batch.
-    """
-    batches: Iterable[tuple[Any, Any]] = subject.batches(split)
-    empty = True
-    for inputs, targets in itertools.islice(batches, limit):
-        empty = False
-        yield to_device(inputs, device), to_device(targets, device)
-    if empty:
-        raise ShapeError(
-            f"split {split!r} of subject {subject.name!r} has 0 batches, expected at least 1. "
-            "Return a fresh iterable from `batches` at every call."
-        )
-
-
-@torch.no_grad()
-def score_split(
-    subject: Subject, model: nn.Module, split: str, place: Place, *, limit: int | None = None
-) -> Scored:
-    """Eval-mode scores over the first *limit* batches of a split, or all of it, on the CPU."""
-    model.eval()
-    scores, targets_, days, oracles = [], [], [], []
-    for inputs, targets in take(subject, split, place.device, limit):
-        score = subject.scores(forward(model, inputs, place))
-        scores.append(score.cpu())
-        targets_.append(labels_like(targets, score).cpu())
-        days.append(subject.day_of(inputs).cpu())
-        if subject.oracle is not None:
-            oracles.append(subject.oracle(inputs).cpu())
-    oracle = torch.cat(oracles) if oracles else None
-    return Scored(torch.cat(scores), torch.cat(targets_), torch.cat(days), oracle)
 
 
 def smoke(
@@ -144,6 +71,8 @@ def smoke(
         on_step: Called with the number of steps done, for progress.
     """
     device = place.device
+    for inputs, _ in take(subject, "valid", device, 1):
+        subject.check_axis(subject.day_of(inputs))
     model = subject.model().to(device)
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
     gradients = _gradients(subject, model, place)
@@ -156,6 +85,10 @@ def smoke(
         torch.cuda.synchronize(device)
     seconds = time.perf_counter() - started
     scored = score_split(subject, model, "valid", place)
+    train = later = None
+    if subject.later is not None:
+        train = score_split(subject, model, "train", place, limit=PROBE_BATCHES, attention=True)
+        later = score_split(subject, model, subject.later, place, attention=True)
     return Smoke(
         model=model,
         loss_before=loss_before,
@@ -164,6 +97,8 @@ def smoke(
         movement={n: _largest(p.detach() - before[n]) for n, p in model.named_parameters()},
         scored=scored,
         again=score_split(subject, model, "valid", place).score,
+        train=train,
+        later=later,
         steps=steps,
         rows_per_second=rows / seconds,
         peak_bytes=torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None,

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from flatline.days import Days
-from flatline.harness.probes.smoke import Place, forward, take
+from flatline.harness.probes.scoring import Place, forward, take
 from flatline.harness.subject import Subject
 
 __all__ = ["Spread", "point_of_death", "trace"]
@@ -19,12 +19,12 @@ __all__ = ["Spread", "point_of_death", "trace"]
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """How far one module's output differs between the stocks of a day.
+    """How far one module's output differs between rows that are compared.
 
     Args:
         path: The module's name within the model.
-        relative: Spread within the day over root mean square, largest over
-            the columns. 0 says that every stock of a day got the same.
+        relative: Spread within the day, or along time for a single series, over root
+            mean square, largest over the columns. 0 says that all rows got the same.
     """
 
     path: str
@@ -36,16 +36,16 @@ def trace(subject: Subject, model: nn.Module, place: Place) -> list[Spread]:
     """One eval-mode forward of a validation batch; leaf modules in order of execution.
 
     Outputs without one entry per row, such as weights or attention over
-    steps, are passed over: nothing can be said of the stocks in them.
+    steps, are passed over: nothing can be said of the rows in them.
     """
     inputs, _ = next(iter(take(subject, "valid", place.device, 1)))
-    days = Days.from_ids(subject.day_of(inputs))
+    groups = Days.from_ids(subject.group_of(inputs))
     spreads: list[Spread] = []
 
     def record(_module: nn.Module, _inputs: object, outputs: Any, path: str) -> None:  # noqa: ANN401
         tensors = [x for x in pytree.tree_leaves(outputs) if isinstance(x, Tensor)]
-        by_row = [x for x in tensors if x.ndim and x.shape[0] == days.rows and x.numel()]
-        found = [_relative_spread(x, days) for x in by_row if x.is_floating_point()]
+        by_row = [x for x in tensors if x.ndim and x.shape[0] == groups.rows and x.numel()]
+        found = [_relative_spread(x, groups) for x in by_row if x.is_floating_point()]
         if found:
             spreads.append(Spread(path, max(found)))
 
@@ -60,10 +60,10 @@ def trace(subject: Subject, model: nn.Module, place: Place) -> list[Spread]:
 
 
 def point_of_death(spreads: list[Spread], floor: float) -> Spread | None:
-    """The first module behind the last one whose output still tells stocks apart.
+    """The first module behind the last one whose output still tells rows apart.
 
-    From it on, everything up to the scores is the same for all stocks of a
-    day. None when the last module is alive, or when none ever was.
+    From it on, everything up to the scores is the same for all stocks of
+    a day, or all days of a series. None when the last module is alive, or when none ever was.
     """
     alive = [i for i, spread in enumerate(spreads) if spread.relative > floor]
     if not alive or alive[-1] == len(spreads) - 1:
@@ -71,8 +71,8 @@ def point_of_death(spreads: list[Spread], floor: float) -> Spread | None:
     return spreads[alive[-1] + 1]
 
 
-def _relative_spread(x: Tensor, days: Days) -> float:
-    flat = x.reshape(days.rows, -1).double()
-    within = days.centre(flat).square().mean(0).sqrt()
+def _relative_spread(x: Tensor, groups: Days) -> float:
+    flat = x.reshape(groups.rows, -1).double()
+    within = groups.centre(flat).square().mean(0).sqrt()
     size = flat.square().mean(0).sqrt()
     return float((within / size.clamp(min=torch.finfo(torch.float64).tiny)).max())

@@ -1,0 +1,283 @@
+"""What a model does on the train period it still does on a later one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flatline.harness.checks.degeneracy import WHERE, name_kinds, spread
+from flatline.harness.statistics import reach
+from flatline.harness.subject import Axis
+from flatline.harness.verdicts import Stage, Status, Verdict
+from flatline.metrics.dispersion import Flat, find_flat, rounding_floor
+
+__all__ = ["Period", "attention_lasts", "follows_base_rate", "no_later", "scores_last"]
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+LASTS = "scores vary on the later period"
+FOLLOWS = "mean probability keeps to the base rate later"
+FOCUSED = "attention keeps its focus later"
+# Stretches of the train period that say how much a healthy model moves from one to the next.
+STRETCHES = 12
+# Days below which a stretch tells no spread.
+FEWEST_DAYS = 4
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Period:
+    """Scores of one period, days in order.
+
+    Args:
+        score: Or the probability of the class. Shape (rows, horizons).
+        day: Ascending. Shape (rows,).
+        label: 0 or 1, NaN where not known; None without classes. Shape (rows, horizons).
+        focus: See `Scored`. Shape (rows,), None where it was not looked at.
+    """
+
+    score: Floats
+    day: Ints
+    label: Floats | None = None
+    focus: Floats | None = None
+
+    @property
+    def days(self) -> int:
+        """Number of days."""
+        return int(np.unique(self.day).size)
+
+    def stretch(self, count: int) -> Ints:
+        """Which of *count* stretches of nearly as many days each row lies in. Shape (rows,)."""
+        place = np.unique(self.day, return_inverse=True)[1]
+        return place * count // (int(place[-1]) + 1)
+
+
+def scores_last(
+    train: Period,
+    later: Period,
+    *,
+    axis: Axis = "stocks",
+    eps: float = 2.0**-23,
+    chance: float = 1e-3,
+) -> Verdict:
+    """For every horizon, scores must vary on the later period as they do on the train period.
+
+    The spread of a healthy model moves too, as markets do. How much is read off
+    stretches of the train period: the bound is the quantile that the log spread of
+    one more stretch falls below with probability *chance* (Student's t).
+
+    Args:
+        train: Scores of the train period, or the probabilities made of them.
+        later: The same of the later period.
+        axis: Whether spreads are taken within the day or in time.
+        eps: Relative spacing of the numbers the model computes with.
+        chance: Probability that a healthy model fails, per horizon.
+    """
+    parts = _stretches(train, later)
+    if parts is None:
+        return _too_short(LASTS, train, later)
+    before, after = (
+        np.log(np.maximum(_spreads(period, count, axis), np.finfo(float).tiny))
+        for period, count in zip((train, later), parts, strict=True)
+    )
+    bounds = np.exp(before.mean(0) - reach(len(before), chance) * before.std(0, ddof=1))
+    usual, now = np.exp(before.mean(0)), np.exp(after.mean(0))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        worst = int(np.argmin(np.nan_to_num(now / bounds, nan=-np.inf)))
+    floor = rounding_floor(later.score, eps=eps)
+    findings = find_flat(
+        later.score,
+        later.day,
+        target=later.label,
+        probability=later.label is not None,
+        noise_floor=floor,
+    )
+    # A second sigmoid is no matter of the period, and has a verdict of its own.
+    findings = [found for found in findings if found.kind != Flat.SECOND_SIGMOID]
+    fell = not now[worst] > bounds[worst]
+    noun = "scores" if later.label is None else "probabilities"
+    hint = name_kinds(findings)
+    if fell and not findings:
+        hint = _collapse(later, worst, noun, now[worst], usual[worst])
+    return Verdict(
+        check=LASTS,
+        stage=Stage.EVALUATION,
+        status=Status.FAIL if fell or findings else Status.PASS,
+        value=float(now[worst]),
+        bound=float(bounds[worst]),
+        unit=f"standard deviation {WHERE[axis]}",
+        measured=(
+            f"{noun} of column {worst} vary by {now[worst]:.3g} on the {later.days} later days "
+            f"and by {usual[worst]:.3g} on {len(before)} stretches of the train period, expected "
+            f"more than {bounds[worst]:.3g}"
+        ),
+        false_alarm_rate=min(1.0, chance * len(bounds)),
+        hint=hint,
+    )
+
+
+def follows_base_rate(train: Period, later: Period, *, chance: float = 1e-3) -> Verdict:
+    """For every horizon, the mean probability must lie near the share of the class later.
+
+    The share itself moves from period to period, and a model that knew nothing but that
+    of the train period would be off by as much. The bound is what one stretch of days
+    is off by, read off stretches of the train period and scaled to the number of later
+    days (Student's t, two-sided).
+
+    Args:
+        train: Probabilities of the train period, with labels.
+        later: The same of the later period.
+        chance: Probability that a healthy model fails, per horizon.
+    """
+    parts = _stretches(train, later)
+    if train.label is None or later.label is None:
+        return not_judged(FOLLOWS, "the subject has no `probabilities`")
+    if parts is None:
+        return _too_short(FOLLOWS, train, later)
+    shares = _means(train.label, train.stretch(parts[0]))
+    # Later days in stretches as long as those of the train period.
+    draws = later.days / (train.days / parts[0])
+    bounds = reach(len(shares), chance / 2, draws=draws) * shares.std(0, ddof=1)
+    known = np.isfinite(later.label)
+    mean = _means(np.where(known, later.score, np.nan), np.zeros_like(later.day))[0]
+    share = _means(later.label, np.zeros_like(later.day))[0]
+    gap = np.abs(mean - share)
+    worst = int(np.argmax(np.nan_to_num(gap - bounds, nan=np.inf)))
+    keeps = bool(gap[worst] <= bounds[worst])
+    return Verdict(
+        check=FOLLOWS,
+        stage=Stage.EVALUATION,
+        status=Status.PASS if keeps else Status.FAIL,
+        value=float(gap[worst]),
+        bound=float(bounds[worst]),
+        unit="mean probability less the share of the class, absolute",
+        measured=(
+            f"on the {later.days} later days the mean probability of column {worst} is "
+            f"{mean[worst]:.3f} and the share of the class {share[worst]:.3f}, {gap[worst]:.3f} "
+            f"apart, expected at most {bounds[worst]:.3f}"
+        ),
+        false_alarm_rate=min(1.0, chance * len(bounds)),
+        hint=""
+        if keeps
+        else (
+            "off the base rate: the model answers to where the period lies. Look for features "
+            "with a level that drifts, and at the normaliser."
+        ),
+    )
+
+
+def attention_lasts(train: Period, later: Period, *, chance: float = 1e-3) -> Verdict:
+    """Attention must not be nearer to uniform on the later period than on the train period.
+
+    Focus is 1 less the entropy of the weights over that of uniform ones. The bound is
+    read off stretches of the train period, as that of `scores_last`.
+
+    Args:
+        train: The train period, with focus.
+        later: The later period, with focus.
+        chance: Probability that a healthy model fails.
+    """
+    parts = _stretches(train, later)
+    if train.focus is None or later.focus is None:
+        return not_judged(FOCUSED, "the subject has no `attention`")
+    if parts is None:
+        return _too_short(FOCUSED, train, later)
+    tiny = np.finfo(float).tiny
+    before, after = (
+        np.log(np.maximum(_means(focus[:, None], period.stretch(count))[:, 0], tiny))
+        for focus, period, count in zip(
+            (train.focus, later.focus), (train, later), parts, strict=True
+        )
+    )
+    bound = float(np.exp(before.mean() - reach(len(before), chance) * before.std(ddof=1)))
+    usual, now = float(np.exp(before.mean())), float(np.exp(after.mean()))
+    keeps = now > bound
+    return Verdict(
+        check=FOCUSED,
+        stage=Stage.EVALUATION,
+        status=Status.PASS if keeps else Status.FAIL,
+        value=now,
+        bound=bound,
+        unit="1 - entropy of the attention / that of uniform weights",
+        measured=(
+            f"attention has {1 - now:.4f} of the largest entropy on the {later.days} later days "
+            f"and {1 - usual:.4f} on the train period, expected less than {1 - bound:.4f}"
+        ),
+        false_alarm_rate=chance,
+        hint=""
+        if keeps
+        else (
+            "uniform attention: on the later period it looks everywhere alike. Look at the scale "
+            "of the features there, and at the normaliser."
+        ),
+    )
+
+
+def not_judged(check: str, reason: str) -> Verdict:
+    """A check that needs a part which the subject does not have."""
+    return Verdict(
+        check=check, stage=Stage.EVALUATION, status=Status.SKIP, measured=f"not judged: {reason}"
+    )
+
+
+def no_later() -> list[Verdict]:
+    """A subject without a later period cannot be judged on one, and that is said."""
+    return [
+        not_judged(check, "the subject has no `later` split") for check in (LASTS, FOLLOWS, FOCUSED)
+    ]
+
+
+def _too_short(check: str, train: Period, later: Period) -> Verdict:
+    return not_judged(
+        check,
+        f"{train.days} train days and {later.days} later ones are too few, "
+        f"{STRETCHES * FEWEST_DAYS} and {FEWEST_DAYS} at least",
+    )
+
+
+def _stretches(train: Period, later: Period) -> tuple[int, int] | None:
+    """Stretches of about as many days in both periods; None where there are too few days."""
+    if train.days < STRETCHES * FEWEST_DAYS or later.days < FEWEST_DAYS:
+        return None
+    # Not longer than the later period; more of them fix the bound better.
+    count = max(STRETCHES, train.days // later.days)
+    return count, max(1, round(later.days * count / train.days))
+
+
+def _spreads(period: Period, count: int, axis: Axis) -> Floats:
+    """Spread of the scores on each stretch. Shape (count, horizons)."""
+    stretch = period.stretch(count)
+    edges = np.searchsorted(stretch, np.arange(count + 1))
+    return np.stack(
+        [spread(period.score[a:b], period.day[a:b], axis=axis) for a, b in pairwise(edges.tolist())]
+    )
+
+
+def _means(x: Floats, stretch: Ints) -> Floats:
+    """Mean of what is known of each column on each stretch. Shape (stretches, columns)."""
+    known = np.isfinite(x)
+    rows = np.stack([np.bincount(stretch, weights=here) for here in known.T.astype(float)], 1)
+    held = np.where(known, x, 0.0)
+    total = np.stack([np.bincount(stretch, weights=column) for column in held.T], 1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(total / rows)
+
+
+def _collapse(later: Period, column: int, noun: str, now: float, usual: float) -> str:
+    """What to call a spread that fell: the class prior where the mean lies at the share."""
+    kind, beside = str(Flat.VANISHED_SCALE), ""
+    if later.label is not None:
+        known = np.isfinite(later.label[:, column])
+        mean = float(later.score[known, column].mean())
+        share = float(later.label[known, column].mean())
+        # As near as half the distance to a coin or to certainty; only the name hangs on it.
+        near = abs(mean - share) <= min(share, 1 - share) / 2
+        kind = str(Flat.CLASS_PRIOR) if near else f"{Flat.CONSTANT}, off the base rate"
+        beside = f" around {mean:.3f}, beside a base rate of {share:.3f}"
+    return (
+        f"{kind}: {noun} still vary on the train period, on the later one by {now / usual:.2g} of "
+        f"that{beside}. Look for features with a level that drifts, and at the normaliser."
+    )

@@ -1,0 +1,148 @@
+"""How a subject is run on a device, and its scores over a split."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+from flatline.errors import ShapeError
+from flatline.harness.subject import Scored, Subject, labels_like
+
+__all__ = ["Place", "Precision", "focus", "forward", "score_split", "take", "to_device"]
+
+Precision = Literal["fp32", "bf16-mixed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where and how a subject is run.
+
+    Args:
+        device: Where its tensors live.
+        precision: `bf16-mixed` runs the forward pass under autocast.
+    """
+
+    device: torch.device
+    precision: Precision = "fp32"
+
+    @property
+    def eps(self) -> float:
+        """Relative spacing of the numbers that the model computes with."""
+        mixed = self.precision == "bf16-mixed"
+        return torch.finfo(torch.bfloat16 if mixed else torch.float32).eps
+
+
+def to_device(tree: Any, device: torch.device) -> Any:  # noqa: ANN401 (any nesting of tensors)
+    """Every tensor of a nesting on *device*."""
+    return pytree.tree_map(lambda x: x.to(device) if isinstance(x, Tensor) else x, tree)
+
+
+def forward(model: nn.Module, inputs: Any, place: Place) -> Any:  # noqa: ANN401
+    """The model's outputs in float32, computed at the place's precision."""
+    mixed = place.precision == "bf16-mixed"
+    with torch.autocast(place.device.type, torch.bfloat16, enabled=mixed):
+        outputs = model(inputs)
+    # The loss must not round what the model did not: bf16 has three digits.
+    return pytree.tree_map(
+        lambda x: x.float() if isinstance(x, Tensor) and x.is_floating_point() else x, outputs
+    )
+
+
+def take(
+    subject: Subject, split: str, device: torch.device, limit: int | None = None
+) -> Iterator[tuple[Any, Any]]:
+    """The first *limit* batches of a split, on *device*.
+
+    Raises:
+        ShapeError: The split has no batch.
+    """
+    batches: Iterable[tuple[Any, Any]] = subject.batches(split)
+    empty = True
+    for inputs, targets in itertools.islice(batches, limit):
+        empty = False
+        yield to_device(inputs, device), to_device(targets, device)
+    if empty:
+        raise ShapeError(
+            f"split {split!r} of subject {subject.name!r} has 0 batches, expected at least 1. "
+            "Return a fresh iterable from `batches` at every call."
+        )
+
+
+@torch.no_grad()
+def score_split(
+    subject: Subject,
+    model: nn.Module,
+    split: str,
+    place: Place,
+    *,
+    limit: int | None = None,
+    attention: bool = False,
+) -> Scored:
+    """Eval-mode scores over the first *limit* batches of a split, or all of it, on the CPU.
+
+    Args:
+        subject: Whose scores.
+        model: One of its models.
+        split: Which batches.
+        place: Where and how to run it.
+        limit: Batches at most.
+        attention: Also look at the attention, where the subject offers it.
+    """
+    model.eval()
+    rows: dict[str, list[Tensor]] = {}
+    for inputs, targets in take(subject, split, place.device, limit):
+        outputs = forward(model, inputs, place)
+        score = subject.scores(outputs)
+        target = labels_like(targets, score)
+        found = {"score": score, "target": target, "day": subject.day_of(inputs)}
+        if subject.oracle is not None:
+            found["oracle"] = subject.oracle(inputs)
+        if subject.probabilities is not None:
+            found["probability"] = subject.probabilities(outputs)
+            found["label"] = subject.class_of(target)
+        if attention and subject.attention is not None:
+            found["focus"] = focus(subject.attention(model, inputs))
+        for name, tensor in found.items():
+            rows.setdefault(name, []).append(tensor.cpu())
+    return Scored(**{name: torch.cat(tensors) for name, tensors in rows.items()})
+
+
+def focus(weights: Tensor) -> Tensor:
+    """How far attention is from uniform: 1 less its entropy over that of uniform weights.
+
+    Args:
+        weights: Adding up to 1 along the keys. Shape (rows, ..., keys), two keys at least.
+
+    Returns:
+        0 where all keys get the same, 1 where one gets all. Shape (rows,).
+
+    Raises:
+        ShapeError: There is one key only, or the weights do not add up to 1.
+
+    Example:
+        >>> focus(torch.tensor([[0.5, 0.5], [1.0, 0.0]]))
+        tensor([0., 1.])
+    """
+    w = weights.double()
+    keys = w.shape[-1]
+    if w.ndim < 2 or keys < 2:
+        raise ShapeError(
+            f"attention has shape {tuple(weights.shape)}, expected (rows, ..., keys) with two keys "
+            "at least. Give the weights of every row."
+        )
+    off = float((w.sum(-1) - 1).abs().max())
+    if off > 1e-2:
+        raise ShapeError(
+            f"attention weights add up to 1 but for {off:.2g}, expected 1 along the last axis. "
+            "Give them after the softmax and before dropout, keys last."
+        )
+    entropy = torch.special.entr(w).sum(-1) / math.log(keys)
+    found: Tensor = 1 - entropy.reshape(len(w), -1).mean(1)
+    return found.float()
