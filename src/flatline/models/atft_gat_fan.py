@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -80,18 +80,22 @@ class TemporalEncoder(nn.Module):
         self.feed_forward = gated(hidden)
         self.output_skip = GatedSkip(hidden)
 
-    def forward(self, features: Tensor, static: Tensor | None = None) -> Tensor:
+    def forward(
+        self, features: Tensor, static: Tensor | None = None, *, adaptive: bool = True
+    ) -> Tensor:
         """The state at the newest step.
 
         Args:
             features: Shape (rows, lookback, features), oldest step first.
             static: Shape (rows, static); None where the model declares none.
+            adaptive: False passes adaptive normalisation by: windows stay as they are.
 
         Returns:
             Shape (rows, hidden).
         """
         context = self.static(static) if self.static is not None else None
-        rest, taken = (features, None) if self.norm is None else self.norm(features)
+        norm = self.norm if adaptive else None
+        rest, taken = (features, None) if norm is None else norm(features)
 
         # Steps first, as the LSTM wants them: (lookback, rows, hidden).
         chosen = self.selection(rest.transpose(0, 1), context)
@@ -122,6 +126,9 @@ class TemporalEncoder(nn.Module):
 
 class AtftGatFan(nn.Module):
     """Scores every stock of a day from its window, its attributes and its neighbours.
+
+    Its parts can be switched off while it runs, see `parts`: set `off` to their names, or
+    use `training.switched_off`, which puts it back.
 
     Args:
         settings: See `AtftGatFanSettings`.
@@ -163,6 +170,7 @@ class AtftGatFan(nn.Module):
     ) -> None:
         super().__init__()
         self.settings = settings
+        self.off: frozenset[str] = frozenset()
         self.sizes = InputSizes(lookback, features, static, edge_attributes)
         self.sizes.check_sizes()
         self.encoder = TemporalEncoder(settings, self.sizes)
@@ -190,6 +198,16 @@ class AtftGatFan(nn.Module):
             dropout=settings.dropout,
         )
 
+    @property
+    def parts(self) -> Mapping[str, tuple[str, ...]]:
+        """What can be switched off, and the modules that then have no effect on the scores."""
+        parts: dict[str, tuple[str, ...]] = {}
+        if self.gat is not None:
+            parts["graph"] = ("gat", "fusion")
+        if self.encoder.norm is not None:
+            parts["adaptive_norm"] = ("encoder.norm", "encoder.taken_out")
+        return parts
+
     def forward(self, batch: DayBatch, *more: object) -> Forecast:
         """Scores of every row of a batch of whole days.
 
@@ -202,8 +220,9 @@ class AtftGatFan(nn.Module):
         """
         self.sizes.check(batch, *more, dtype=next(self.parameters()).dtype)
         static = batch.get("static_features") if self.sizes.static else None
-        state = self.encoder(batch["features"], static)
-        if self.gat is not None:
+        adaptive = "adaptive_norm" not in self.off
+        state = self.encoder(batch["features"], static, adaptive=adaptive)
+        if self.gat is not None and "graph" not in self.off:
             heard = self.gat(state, batch.get("edge_index"), batch.get("edge_attr"))
             state = self.fusion(state, heard)
         point, quantiles = self.head(state)
