@@ -8,6 +8,8 @@ from typing import Any
 
 from torch import nn
 
+from flatline.models.settings import ModelSettings, check_model_settings
+
 __all__ = ["MODELS", "build_model"]
 
 # Name in the settings: module and class.
@@ -19,7 +21,7 @@ MODELS: Mapping[str, tuple[str, str]] = {
 
 
 def build_model(
-    settings: Any,  # noqa: ANN401 (any of the architectures' settings)
+    settings: ModelSettings | Mapping[str, Any],
     *,
     features: int,
     static: int,
@@ -31,13 +33,17 @@ def build_model(
     """A fresh model of the architecture that the settings name.
 
     Args:
-        settings: `Settings.model`: the settings of one architecture.
+        settings: `Settings.model`: the settings of one architecture, or the plain values
+            of them that a checkpoint holds.
         features: Features of a step.
         static: Static features of a row; 0 for none.
         edge_attributes: Attributes of an edge; 0 for none.
         lookback: Steps of a window.
         horizons: In trading days.
         levels: Quantile levels, ascending; empty for none.
+
+    Raises:
+        SettingsError: The plain values are not those of an architecture.
 
     Example:
         >>> from flatline.models import AtftGatFanSettings
@@ -48,9 +54,10 @@ def build_model(
         >>> type(model).__name__
         'AtftGatFan'
     """
-    module, name = MODELS[settings.name]
+    checked = check_model_settings(settings)
+    module, name = MODELS[checked.name]
     made: nn.Module = getattr(import_module(module), name)(
-        settings,
+        checked,
         features=features,
         static=static,
         edge_attributes=edge_attributes,

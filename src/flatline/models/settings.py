@@ -7,7 +7,7 @@ its threads before torch starts its pool.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -15,7 +15,13 @@ from flatline.errors import SettingsError
 from flatline.layers.names import AdaptiveNormName, HeadVariant, PatchPooling, TokenNormName
 from flatline.section import Section, nearest
 
-__all__ = ["ApexSettings", "AtftGatFanSettings", "ModelSettings", "PatchTSTSettings"]
+__all__ = [
+    "ApexSettings",
+    "AtftGatFanSettings",
+    "ModelSettings",
+    "PatchTSTSettings",
+    "check_model_settings",
+]
 
 
 class AtftGatFanSettings(Section):
@@ -185,8 +191,12 @@ _SECTIONS: Mapping[str, type[Section]] = {
 }
 
 
-def _chosen(value: object) -> object:
-    """The section of the architecture that is named; ATFT-GAT-FAN where none is."""
+def check_model_settings(value: Any) -> Any:  # noqa: ANN401 (whatever pydantic is given)
+    """The section of the architecture that a mapping names; ATFT-GAT-FAN where it names none.
+
+    Raises:
+        SettingsError: There is no such architecture, or its section refuses a value.
+    """
     if not isinstance(value, Mapping):
         return value
     name = value.get("name", "atft_gat_fan")
@@ -200,5 +210,5 @@ def _chosen(value: object) -> object:
 
 # One architecture's settings, by the name among them.
 ModelSettings = Annotated[
-    AtftGatFanSettings | PatchTSTSettings | ApexSettings, BeforeValidator(_chosen)
+    AtftGatFanSettings | PatchTSTSettings | ApexSettings, BeforeValidator(check_model_settings)
 ]
