@@ -87,10 +87,8 @@ class Settings(Section):
                     f"weights of phase {phase.name!r} are those of the run and change nothing, "
                     "expected others. Drop them."
                 )
-            try:
+            with phase.named():
                 self.loss.changed(weights=phase.weights)
-            except SettingsError as error:
-                raise SettingsError(f"in phase {phase.name!r}, {error}") from error
             self._check_terms(f"phase {phase.name!r}: ", phase.weights or {})
         return self
 

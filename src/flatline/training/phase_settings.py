@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -91,8 +92,14 @@ class PhaseSettings(Section):
         """
         given = {name: getattr(self, name) for name in OVERRIDES}
         given = {name: value for name, value in given.items() if value is not None}
-        try:
+        with self.named():
             return training.changed(phases=(), **given)
+
+    @contextmanager
+    def named(self) -> Iterator[None]:
+        """Faults of settings inside are said to be in this phase."""
+        try:
+            yield
         except SettingsError as error:
             raise SettingsError(f"in phase {self.name!r}, {error}") from error
 
