@@ -7,9 +7,11 @@ import sys
 
 import typer
 
+from flatline.cli.backtest import backtest
 from flatline.cli.doctor import doctor
 from flatline.cli.evaluate import evaluate
 from flatline.cli.gate import gate
+from flatline.cli.normalisers import normalisers
 from flatline.cli.options import NAMES
 from flatline.cli.train import train
 from flatline.cli.walkforward import walkforward
@@ -25,7 +27,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 # In the order in which the help lists them.
-for command in (gate, train, evaluate, walkforward, doctor):
+for command in (gate, train, evaluate, backtest, normalisers, walkforward, doctor):
     # Commands that make settings tell which names of the shell are read.
     app.command(epilog=NAMES if "set_" in command.__annotations__ else None)(command)
 
