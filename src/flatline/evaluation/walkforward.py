@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from rich.table import Table
 
 from flatline.errors import SettingsError
@@ -61,7 +59,7 @@ def run_walk_forward(
     most_windows: int | None = None,
     learners: bool = True,
     cost: float = 0.001,
-    on_stage: Callable[[str], None] = lambda _: None,
+    on_stage: Callable[[str, float | None], None] = lambda _what, _done: None,
     on_row: Callable[[Row], None] = lambda _: None,
 ) -> WalkForward:
     """Retrain on every window, or go on where an earlier call was ended.
@@ -69,11 +67,11 @@ def run_walk_forward(
     Args:
         settings: What to train; `data.windows` says on which days.
         folder: Where it lies; new, empty, or of a walk-forward with these settings and data.
-        jobs: Windows at a time, each in a process of its own; 1 works in this one.
+        jobs: Windows at a time, each in a process of its own.
         most_windows: Only the first ones; None for all.
         learners: Also fit the reference learners on each window.
         cost: Of each unit of value that the books trade, as a fraction.
-        on_stage: Called with the name of each stage as it begins, for progress.
+        on_stage: Called with what is being done, and the share of the windows that is.
         on_row: Called with each window's row as it comes.
 
     Raises:
@@ -85,7 +83,12 @@ def run_walk_forward(
     if jobs < 1 or (most_windows is not None and most_windows < 1):
         raise SettingsError(f"jobs is {jobs} and windows is {most_windows}, expected at least 1.")
     with held(folder):
-        plan = open_plan(settings, folder, threads=share_of_cores(jobs), on_stage=on_stage)
+        plan = open_plan(
+            settings,
+            folder,
+            threads=share_of_cores(jobs),
+            on_stage=lambda stage: on_stage(stage, None),
+        )
         windows = plan.windows[:most_windows]
         rows: dict[int, Row] = {}
 
@@ -96,7 +99,7 @@ def run_walk_forward(
 
         _work(plan, windows, jobs=jobs, learners=learners, on_stage=on_stage, done=done)
         found = tuple(rows[window.number] for window in windows)
-        on_stage("comparing")
+        on_stage("comparing", None)
         report = make_report(plan, found, learners=learners, cost=cost)
     return WalkForward(folder, found, report)
 
@@ -107,47 +110,41 @@ def _work(
     *,
     jobs: int,
     learners: bool,
-    on_stage: Callable[[str], None],
+    on_stage: Callable[[str, float], None],
     done: Callable[[Row], None],
 ) -> None:
-    """Run the windows, in this process or side by side."""
-    if jobs == 1:
-        with _threads(plan.threads):
-            for window in windows:
-                name = f"window {window.number} of {len(windows)}"
-                on_stage(name)
+    """Run the windows, each in a process of its own.
 
-                def show(stage: str, name: str = name) -> None:
-                    on_stage(f"{name}: {stage}")
-
-                done(run_window(plan, window, learners=learners, on_stage=show))
-        return
+    Also where there is one at a time: nothing of a window reaches the next, and the
+    sums do not depend on the number of jobs.
+    """
     count = 0
+
+    def staged(position: int, stage: str) -> None:
+        number = windows[position].number
+        on_stage(f"window {number} of {len(windows)}: {stage}", count / len(windows))
 
     def answered(position: int, answer: Row | Died) -> None:
         nonlocal count
         count += 1
-        on_stage(f"{count} of {len(windows)} windows")
         if isinstance(answer, Died):
             answer = dead_row(windows[position], "killed", str(answer))
         done(answer)
 
-    on_stage(f"0 of {len(windows)} windows, {jobs} at a time")
-    tasks = [(plan, window, learners) for window in windows]
-    run_processes(_in_process, tasks, jobs=jobs, threads=plan.threads, on_done=answered)
+    on_stage(f"0 of {len(windows)} windows", 0.0)
+    run_processes(
+        _in_process,
+        [(plan, window, learners) for window in windows],
+        jobs=jobs,
+        threads=plan.threads,
+        on_done=answered,
+        on_stage=staged,
+    )
 
 
-def _in_process(plan: Plan, window: Window, learners: bool) -> Row:
+def _in_process(
+    plan: Plan, window: Window, learners: bool, *, on_stage: Callable[[str], None]
+) -> Row:
     training = window.settings.training.model_copy(update={"progress": False})
-    settings = window.settings.model_copy(update={"training": training})
-    return run_window(plan, Window(window.number, settings), learners=learners)
-
-
-@contextmanager
-def _threads(number: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(number)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+    quiet = window.settings.model_copy(update={"training": training})
+    return run_window(plan, Window(window.number, quiet), learners=learners, on_stage=on_stage)

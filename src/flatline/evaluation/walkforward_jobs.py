@@ -49,22 +49,24 @@ def run_processes(
     jobs: int,
     threads: int,
     on_done: Callable[[int, Any], None],
+    on_stage: Callable[[int, str], None] = lambda _position, _stage: None,
 ) -> None:
     """Do all tasks, *jobs* at a time, each in a process of its own.
 
     Args:
-        work: A function of a module, called with the parts of a task.
+        work: A function of a module, called with the parts of a task and `on_stage`.
         tasks: What to call it with.
         jobs: Processes at a time.
         threads: Threads of each process.
         on_done: Called with the position of a task and what *work* returned, or a
             `Died` where its process ended without an answer.
+        on_stage: Called with the position of a task and what it is at.
 
     Raises:
         KeyboardInterrupt: Somebody interrupted; the processes have been ended.
     """
     waiting = list(enumerate(tasks))[::-1]
-    running: dict[Any, tuple[int, BaseProcess, Connection]] = {}
+    running: dict[Any, tuple[int, BaseProcess]] = {}
     context = mp.get_context("spawn")
     try:
         while waiting or running:
@@ -77,24 +79,30 @@ def run_processes(
                 with _thread_variables(threads):
                     process.start()
                 sender.close()
-                running[receiver] = (position, process, receiver)
+                running[receiver] = (position, process)
             for ready in wait(list(running)):
-                position, ended, answers = running.pop(ready)
-                on_done(position, _answer(ended, answers))
+                position, process = running[ready]
+                stage, answer = _message(process, ready)
+                if stage is not None:
+                    on_stage(position, stage)
+                    continue
+                del running[ready]
+                process.join()
+                on_done(position, answer)
     finally:
-        _end([process for _, process, _ in running.values()])
+        _end([process for _, process in running.values()])
 
 
-def _answer(process: BaseProcess, receiver: Connection) -> Any:  # noqa: ANN401
+def _message(process: BaseProcess, receiver: Any) -> tuple[str | None, Any]:  # noqa: ANN401
+    """What a process is at; or None and its answer."""
     try:
-        answer = receiver.recv()
+        message: tuple[str | None, Any] = receiver.recv()
     except EOFError:
         process.join()
         code = process.exitcode or 0
         how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-        return Died(f"its process ended with {how}.")
-    process.join()
-    return answer
+        return None, Died(f"its process ended with {how}.")
+    return message
 
 
 def _end(processes: Sequence[BaseProcess]) -> None:
@@ -118,8 +126,10 @@ def _process(sender: Connection, threads: int, work: Callable[..., Any], task: A
     try:
         import torch  # noqa: PLC0415 (with the threads it was given)
 
+        # First of all: later, after other libraries, sums may come out another way.
         torch.set_num_threads(threads)
-        sender.send(work(*task))
+        answer = work(*task, on_stage=lambda stage: sender.send((stage, None)))
+        sender.send((None, answer))
     except KeyboardInterrupt:
         sys.exit(130)
 

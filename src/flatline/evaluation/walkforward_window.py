@@ -312,7 +312,8 @@ def _kept(plan: Plan, window: Window) -> Row | None:
             f"{plan.folder / 'windows' / results.name}, or give another folder."
         )
     facts: dict[str, Any] = found["row"]
-    row = Row(**{k: tuple(v) if isinstance(v, list) else v for k, v in facts.items()})
+    lists = {name: tuple(value) for name, value in facts.items() if isinstance(value, list)}
+    row = Row(**(facts | lists))
     whole = row.digest is None or row.digest == _digest(results / f"{MODEL}.parquet")
     # Damaged predictions are made again, from the run that is there.
     return row if row.status in LASTING and whole else None
