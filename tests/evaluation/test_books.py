@@ -5,7 +5,7 @@ import pytest
 
 from data_helpers import random_panel
 from flatline.errors import SettingsError
-from flatline.evaluation.books import book_figures
+from flatline.evaluation.books import BookRules, book_figures, keep_books
 from flatline.evaluation.learners import score_panel
 
 
@@ -59,3 +59,35 @@ def test_a_negative_cost_is_refused(panel):
     """Trading does not pay the trader."""
     with pytest.raises(SettingsError, match=r"cost is -0\.1"):
         book_figures(frame_of(panel, np.ones(panel.present.shape)), panel, cost=-0.1)
+
+
+@pytest.mark.parametrize(
+    ("rules", "message"),
+    [
+        ({"book": "tpo"}, "book is 'tpo', expected one of "),
+        ({"rebalance": "weakly"}, "rebalance is 'weakly', expected one of "),
+        ({"top": 20}, "top is 20 but changes nothing, expected an effect: a long_short book "),
+        ({"book": "top", "top": 0.7}, "top is 0.7, expected a share of at most 0.5 or a number "),
+        ({"cost": float("nan")}, "cost is nan, expected a fraction of the traded value from 0 "),
+    ],
+)
+def test_rules_that_make_no_book_are_refused(rules, message):
+    """One sentence: what is what, and what was expected."""
+    with pytest.raises(SettingsError) as caught:
+        BookRules(**rules)
+    assert str(caught.value).startswith(message)
+
+
+def test_a_book_holds_its_sectors_as_they_were(panel):
+    """The exposure of each day is that of the sectors of that day, by a loop."""
+    score = np.random.default_rng(0).standard_normal(panel.present.shape)
+    book = keep_books(frame_of(panel, score), panel, BookRules(book="rank"))[0]
+    day = 40
+    first = np.searchsorted(panel.dates, book.dates[0])
+    sector = panel.attributes["sector"]
+    for number, name in enumerate(sector.levels):
+        here = sector.code[first + day] == number
+        assert book.sectors[number] == name
+        held = book.result.held[day, here]
+        assert book.exposure.net[day, number] == pytest.approx(held.sum(), abs=1e-12)
+        assert book.exposure.gross[day, number] == pytest.approx(np.abs(held).sum())

@@ -22,7 +22,7 @@ from flatline.metrics.portfolio_sharpe import sharpe_difference
 __all__ = ["BacktestReport", "backtest_frames", "backtest_run"]
 
 KEYS = ("date", "code", "horizon")
-UNIVERSE = "universe, equal weights"
+UNIVERSE = "universe"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -26,10 +26,10 @@ def figure_table(figures: pl.DataFrame, rules: BookRules) -> Table:
     table = _table(title, "h", "forecast")
     lead = figures["forecast"][0]
     for heading in (
-        "Sharpe, net", "gross", "Sortino", "a year", "drawdown", "hit rate", "turnover",
+        "Sharpe, net", "gross", "Sortino", "return", "drawdown", "hits", "turnover",
         f"{lead} ahead by",
     ):  # fmt: skip
-        table.add_column(heading, justify="right")
+        table.add_column(heading, justify="right", no_wrap=heading == "Sharpe, net")
     rows = figures.to_dicts()
     for k, row in enumerate(rows):
         table.add_row(
@@ -64,22 +64,22 @@ def year_table(years: pl.DataFrame) -> Table:
 
 
 def sector_table(sectors: pl.DataFrame) -> Table:
-    """The largest sectors of each book, by mean gross value."""
-    table = _table("largest sector exposures, of capital", "h", "forecast", "sector")
+    """The largest sectors of the first forecast's books, by mean gross value."""
+    lead = sectors["forecast"][0]
+    table = _table(f"largest sector exposures of {lead}, of capital", "h", "sector")
     for heading in ("gross, mean", "net, mean", "net, furthest from 0", "on"):
         table.add_column(heading, justify="right")
-    who = ["horizon", "forecast"]
-    rows = sectors.group_by(who, maintain_order=True).head(MOST_SECTORS).to_dicts()
+    own = sectors.filter(pl.col("forecast") == lead)
+    rows = own.group_by("horizon", maintain_order=True).head(MOST_SECTORS).to_dicts()
     for k, row in enumerate(rows):
         table.add_row(
             str(row["horizon"]),
-            row["forecast"],
             row["sector"],
             _number(row["mean_gross"], ".3f"),
             _number(row["mean_net"], ".3f"),
             _number(row["largest_net"], ".3f"),
             str(row["on"]),
-            end_section=k + 1 == len(rows) or any(rows[k + 1][x] != row[x] for x in who),
+            end_section=_ends(rows, k),
         )
     return table
 
