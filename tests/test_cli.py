@@ -185,11 +185,8 @@ def test_a_run_is_not_judged_on_other_data(flatline, trained, tmp_path):
     settings = json.loads((trained / "settings.json").read_text())
     other = tmp_path / "run"
     other.mkdir()
-    for name in ("run.json", "result.json", "fitted.json"):
+    for name in ("run.json", "result.json", "checkpoint.safetensors"):
         (other / name).write_bytes((trained / name).read_bytes())
-    (other / "checkpoints").mkdir()
-    best = trained / "checkpoints" / "best.safetensors"
-    (other / "checkpoints" / best.name).write_bytes(best.read_bytes())
     settings["data"]["source"]["market_seed"] = 7
     (other / "settings.json").write_text(json.dumps(settings))
     code, _, err = flatline("evaluate", "--run", other)

@@ -6,13 +6,18 @@ from dataclasses import replace
 
 import polars as pl
 import pytest
+import torch
+from safetensors.torch import load_file
 
+from flatline.artifacts import read_manifest
 from flatline.errors import ArtifactError
 from flatline.evaluation.run import (
     fingerprint,
+    manifest_of,
     newest_run,
     open_run,
     predict_test,
+    train_run,
     write_predictions,
 )
 
@@ -43,8 +48,8 @@ def test_predictions_carry_the_id_of_their_run(experiment, trained, copy):
     ("file", "says"),
     [
         ("settings.json", "has no settings.json, expected a run"),
-        ("checkpoints/best.safetensors", "has no best.safetensors, expected the weights"),
-        ("fitted.json", r"fitted\.json cannot be read, expected a JSON object"),
+        ("checkpoint.safetensors", "has no checkpoint.safetensors, expected the model of"),
+        ("run.json", r"run\.json cannot be read, expected a JSON object"),
     ],
 )
 def test_a_missing_file_is_named(copy, file, says):
@@ -54,30 +59,70 @@ def test_a_missing_file_is_named(copy, file, says):
         open_run(copy)
 
 
+def test_a_damaged_checkpoint_is_refused(copy):
+    """Half a file is no model."""
+    path = copy / "checkpoint.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(ArtifactError, match=r"^checkpoint .* bytes of tensors, expected"):
+        open_run(copy)
+
+
+def test_the_checkpoint_of_another_run_is_refused(experiment, copy, tmp_path):
+    """Same settings, same shapes, other run: its weights are not this run's result."""
+    train_run(experiment, tmp_path / "other")
+    shutil.copy(tmp_path / "other" / "checkpoint.safetensors", copy)
+    with pytest.raises(ArtifactError, match=r"^run_id of checkpoint .* Give the checkpoint that"):
+        open_run(copy)
+
+
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("place", "value", "says"),
     [
-        ('{"normaliser": {', "cannot be read, expected a JSON object"),
-        ("[1, 2]", "cannot be read, expected a JSON object"),
-        ("{}", r"has keys \[\], expected the normaliser"),
-        ('{"normaliser": 3, "data": "x"}', "expected the normaliser"),
-        ('{"normaliser": {"format": 99}, "data": "x"}', "normaliser format is 99"),
-        ('{"normaliser": {"format": 1}, "data": "x"}', "normaliser state has keys"),
+        (("model", "hidden"), 8, "model of checkpoint"),
+        (("data", "horizons"), [1, 3], "horizons of checkpoint"),
+        (("data", "target"), "rank", "target_scale of checkpoint"),
     ],
 )
-def test_what_was_fitted_is_checked(copy, text, says):
-    """A damaged record is an error of one sentence."""
-    (copy / "fitted.json").write_text(text)
-    with pytest.raises(ArtifactError, match=says):
+def test_settings_that_are_not_the_runs_are_refused(copy, place, value, says):
+    """A record edited by hand no longer tells what was trained."""
+    record = json.loads((copy / "settings.json").read_text())
+    record[place[0]][place[1]] = value
+    (copy / "settings.json").write_text(json.dumps(record))
+    with pytest.raises(ArtifactError, match=f"^{says}"):
         open_run(copy)
 
 
-def test_damaged_weights_are_refused(copy):
-    """Half a file is no model."""
-    best = copy / "checkpoints" / "best.safetensors"
-    best.write_bytes(best.read_bytes()[:-100])
-    with pytest.raises(ArtifactError, match=r"weights .* do not fit the model"):
-        open_run(copy)
+def test_the_manifest_tells_all_of_the_run(experiment, trained):
+    """Features in order, normaliser, horizons, levels, data and versions are in the one file."""
+    manifest = read_manifest(trained[0] / "checkpoint.safetensors")
+    record = json.loads((trained[0] / "run.json").read_text())
+    assert manifest == manifest_of(experiment, trained[1], trained[0])
+    assert manifest.feature_names == experiment.panel.feature_names
+    assert manifest.normaliser == experiment.normaliser.state()
+    assert (manifest.run_id, manifest.versions) == (record["id"], record["versions"])
+    assert record["data"] == manifest.data_fingerprint == fingerprint(experiment.panel)
+
+
+def test_the_best_epoch_is_kept_where_the_last_one_stays_in_memory(experiment, tmp_path):
+    """Without restore_best the model in memory is the last, the checkpoint still the best."""
+    training = experiment.settings.training.model_copy(
+        update={"restore_best": False, "max_epochs": 3}
+    )
+    settings = experiment.settings.model_copy(update={"training": training})
+    last, result = train_run(replace(experiment, settings=settings), tmp_path / "run")
+    kept = load_file(tmp_path / "run" / "checkpoint.safetensors")
+    best, final = load_file(result.best_path), last.state_dict()
+    assert all(torch.equal(kept[name], best[name]) for name in best)
+    same = all(torch.equal(kept[name], final[name]) for name in best)
+    assert same == (result.best_epoch == 2)
+
+
+def test_a_run_goes_on_with_its_own_data_only(experiment, copy):
+    """Resumed with other prices, it would be the result of two markets."""
+    panel = experiment.panel
+    other = replace(panel, daily_return=panel.daily_return[::-1].copy())
+    with pytest.raises(ArtifactError, match=r"^data to resume .* Resume with its data"):
+        train_run(replace(experiment, panel=other), copy, resume=True)
 
 
 def test_other_data_is_noticed(copy):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
@@ -91,18 +91,21 @@ class Experiment:
             same_sector=graph.same_sector,
         )
 
+    def sizes(self) -> dict[str, Any]:
+        """What the model's constructor is given beside its settings, by name."""
+        data = self.settings.data
+        return {
+            "features": len(self.panel.feature_names),
+            "static": len(static_names(self.panel)),
+            "edge_attributes": len(EDGE_ATTRIBUTES) if data.graph.enabled else 0,
+            "lookback": data.lookback,
+            "horizons": data.horizons,
+            "levels": data.levels,
+        }
+
     def model(self) -> nn.Module:
         """A fresh model that fits the batches."""
-        data = self.settings.data
-        return build_model(
-            self.settings.model,
-            features=len(self.panel.feature_names),
-            static=len(static_names(self.panel)),
-            edge_attributes=len(EDGE_ATTRIBUTES) if data.graph.enabled else 0,
-            lookback=data.lookback,
-            horizons=data.horizons,
-            levels=data.levels,
-        )
+        return build_model(self.settings.model, **self.sizes())
 
     def loss(self) -> MultiHorizonLoss:
         """A fresh loss over the model's horizons and levels."""

@@ -14,12 +14,14 @@ import numpy as np
 import polars as pl
 from torch import nn
 
+from flatline.artifacts import Manifest, load_checkpoint, save_checkpoint, signature_of
 from flatline.data.fitted_normaliser import FittedNormaliser
 from flatline.data.panel import Panel
 from flatline.errors import ArtifactError
 from flatline.evaluation.experiment import Experiment, assemble
 from flatline.evaluation.predict import predict
-from flatline.files import replacing, write_text
+from flatline.files import replacing
+from flatline.models.registry import build_model
 from flatline.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = [
     "callbacks_of",
     "fingerprint",
+    "manifest_of",
     "new_run_dir",
     "newest_run",
     "open_run",
@@ -38,7 +41,7 @@ __all__ = [
     "write_predictions",
 ]
 
-FITTED = "fitted.json"
+CHECKPOINT = "checkpoint.safetensors"
 RUNS = Path("runs")
 PREDICTIONS = "predictions.parquet"
 
@@ -71,10 +74,50 @@ def train_run(
         callbacks=callbacks_of(settings),
         resume=resume,
         effective=settings.model_dump(mode="json"),
+        data=fingerprint(experiment.panel),
     )
-    record = {"normaliser": experiment.normaliser.state(), "data": fingerprint(experiment.panel)}
-    write_text(run_dir / FITTED, json.dumps(record))
+    _publish(experiment, model, result, run_dir)
     return model, result
+
+
+def manifest_of(experiment: Experiment, model: nn.Module, run_dir: Path) -> Manifest:
+    """What the checkpoint of a run says about its model.
+
+    Args:
+        experiment: What the run was made of.
+        model: Built by the experiment.
+        run_dir: Folder of the run, which has its id and the versions it ran under.
+
+    Raises:
+        ArtifactError: The folder has no record of a run.
+    """
+    record, settings = _read(run_dir / "run.json"), experiment.settings
+    return Manifest(
+        model=settings.model.model_dump(mode="json"),
+        **experiment.sizes(),
+        feature_names=experiment.panel.feature_names,
+        normaliser=experiment.normaliser.state(),
+        target_scale=settings.data.target,
+        signature=signature_of(model),
+        versions=record["versions"],
+        run_id=record["id"],
+        data_fingerprint=fingerprint(experiment.panel),
+    )
+
+
+def _publish(experiment: Experiment, model: nn.Module, result: FitResult, run_dir: Path) -> None:
+    """Write the best epoch's model as the run's checkpoint; none where no epoch was fit."""
+    from flatline.training.checkpoint import load_weights  # noqa: PLC0415
+
+    path = run_dir / CHECKPOINT
+    if result.best_path is None:
+        path.unlink(missing_ok=True)
+        return
+    if not experiment.settings.training.restore_best:
+        # The model was left with its last weights, and stays so.
+        model = experiment.model()
+        load_weights(model, result.best_path)
+    save_checkpoint(path, model, manifest_of(experiment, model, run_dir))
 
 
 def callbacks_of(settings: Settings) -> list[Callback]:
@@ -104,40 +147,45 @@ def open_run(
         ArtifactError: The folder holds no finished run, part of it is damaged, or
             the data is not that of the run.
     """
-    from flatline.training.checkpoint import load_weights  # noqa: PLC0415
-    from flatline.training.run_folder import RunFolder  # noqa: PLC0415
-
-    folder = RunFolder(run_dir, resumable=False)
     record = run_dir / "settings.json"
     if not record.exists():
         raise ArtifactError(
             f"run folder {run_dir} has no settings.json, expected a run. "
             "Train one with `flatline train`, or give its folder."
         )
-    if not folder.best.exists():
+    path = run_dir / CHECKPOINT
+    if not path.exists():
         raise ArtifactError(
-            f"run folder {run_dir} has no {folder.best.name}, expected the weights of a finished "
-            "run. Go on with `flatline train --resume`, or look why every epoch was degenerate."
+            f"run folder {run_dir} has no {path.name}, expected the model of a finished run. "
+            "Go on with `flatline train --resume`, or look why every epoch was degenerate."
         )
     moved = [f"data.source.prices={json.dumps(prices)}"] if prices else []
     settings = load_settings(record, environ={}, overrides=moved)
-    fitted = _read(run_dir / FITTED)
-    if not isinstance(fitted.get("normaliser"), dict) or "data" not in fitted:
-        raise ArtifactError(
-            f"{run_dir / FITTED} has keys {sorted(fitted)}, expected the normaliser and the "
-            "fingerprint of the data that were written at the end of the run. Train again."
-        )
-    normaliser = FittedNormaliser.from_state(fitted["normaliser"])
+    model, manifest = load_checkpoint(
+        path, build=build_model, expected=_expected(run_dir, settings)
+    )
+    normaliser = FittedNormaliser.from_state(manifest.normaliser)
     experiment = assemble(settings, normaliser=normaliser, on_stage=on_stage)
     found = fingerprint(experiment.panel)
-    if found != fitted["data"]:
+    if found != manifest.data_fingerprint:
         raise ArtifactError(
-            f"data of run {run_dir} has fingerprint {fitted['data']}, expected the same now but "
-            f"found {found}. Give the prices it was trained on."
+            f"data of run {run_dir} has fingerprint {manifest.data_fingerprint}, expected the same "
+            f"now but found {found}. Give the prices it was trained on."
         )
-    model = experiment.model()
-    load_weights(model, folder.best)
     return experiment, model
+
+
+def _expected(run_dir: Path, settings: Settings) -> dict[str, object]:
+    """What the run's own record says of its checkpoint."""
+    data = settings.data
+    return {
+        "run_id": _read(run_dir / "run.json").get("id"),
+        "model": settings.model.model_dump(mode="json"),
+        "lookback": data.lookback,
+        "horizons": data.horizons,
+        "levels": data.levels,
+        "target_scale": data.target,
+    }
 
 
 def predict_test(
