@@ -2,33 +2,28 @@
 
 from __future__ import annotations
 
-import contextlib
-import logging
+import copy
 import math
-import signal
-import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import lightning.pytorch as pl
-from lightning.pytorch.callbacks import Callback, RichProgressBar
+from lightning.pytorch.callbacks import Callback
 from torch import nn
 
 from flatline.batch import DayBatch, Labels
-from flatline.errors import ArtifactError
-from flatline.training.checkpoint import SafeCheckpointIO, load_weights
-from flatline.training.ema import WeightAverage
-from flatline.training.live import BestEpoch, Budget, LiveLog, ResumePoint
+from flatline.training.checkpoint import load_weights, save_weights
 from flatline.training.loader import PlainLoader, ResumableLoader
-from flatline.training.log import RunLog
 from flatline.training.module import Loss, Trainee
+from flatline.training.phase_settings import PhaseSettings
+from flatline.training.phases import in_phase, loss_of
 from flatline.training.run_folder import RunFolder
 from flatline.training.schedule import make_schedule
 from flatline.training.seeds import seed_all
 from flatline.training.settings import TrainingSettings
+from flatline.training.trainer import run_trainer
 
 __all__ = ["FitResult", "fit"]
 
@@ -41,7 +36,8 @@ class FitResult:
 
     Args:
         history: One row per validation: epoch, step, loss, RankIC and spread
-            per horizon, and whether the epoch was eligible as the best.
+            per horizon, whether the epoch was eligible as the best, and the number
+            of the phase where there are phases.
         best_epoch: Epoch with the highest validation RankIC; None where every
             epoch was degenerate, or there was no validation.
         best_score: Its mean RankIC over the horizons.
@@ -73,11 +69,14 @@ def fit(
     callbacks: Sequence[Callback] = (),
     resume: bool = False,
     effective: Mapping[str, Any] | None = None,
+    data: str | None = None,
 ) -> FitResult:
     """Train a model; leave it with the weights of its best epoch.
 
     The best epoch is the one with the highest validation RankIC, taken over
     the days on which it is defined; an epoch with flat scores is never it.
+    Where the settings name phases, each starts with the weights of the best epoch
+    of the one before it, and the best epoch of the last one is that of the run.
 
     Args:
         model: Called with a batch, returns a `Forecast`. Trained in place.
@@ -91,12 +90,13 @@ def fit(
         resume: Go on from the last checkpoint in *run_dir*, if there is one:
             on the CPU with the losses, bit for bit, of a run that was never interrupted.
         effective: The whole tree of settings, to be recorded beside the run.
+        data: Fingerprint of the data, to be recorded; a run goes on with the same only.
 
     Raises:
-        ArtifactError: *run_dir* holds a run and *resume* is off, or its checkpoint
-            is damaged.
-        SettingsError: The run to resume had other settings, or a trainable
-            parameter would not be trained.
+        ArtifactError: *run_dir* holds a run and *resume* is off, its checkpoint
+            is damaged, or its data were others.
+        SettingsError: The run to resume had other settings, a phase does not fit the
+            model, or a trainable parameter would not be trained.
         DataError: The batches cannot be counted, or there are none.
         DegenerateError: A guard stopped the training.
         KeyboardInterrupt: Somebody did; the run can be resumed.
@@ -109,118 +109,109 @@ def fit(
         return replace(result, run_dir=None, best_path=None)
     loader = ResumableLoader(train)
     judged = None if valid is None else PlainLoader(valid, name="valid")
+    for phase in settings.phases:
+        # Better to learn now than after hours that a later phase does not fit the model.
+        loss_of(phase, loss)
+        with in_phase(model, phase):
+            pass
     facts = settings.model_dump(mode="json")
-    folder = RunFolder.open(Path(run_dir), training=facts, effective=effective, resume=resume)
+    folder = RunFolder.open(
+        Path(run_dir), training=facts, effective=effective, data=data, resume=resume
+    )
     finished = folder.finished_result(facts)
     if finished is not None:
         result = _result_from(finished, folder)
+    elif settings.phases:
+        result = _through_phases(
+            model, loss, settings, folder, loader=loader, judged=judged, callbacks=callbacks
+        )
     else:
         seed_all(settings.seed)
         schedule = make_schedule(settings, epoch_steps=len(loader))
         trainee = Trainee(model, loss, settings, schedule, loader)
-        steps = _train(trainee, judged, folder, callbacks)
-        result = _finish(trainee, steps, folder)
+        steps = run_trainer(trainee, judged, folder, callbacks)
+        result = _finish(trainee, steps, folder, facts)
     if settings.restore_best and result.best_path is not None:
         load_weights(model, result.best_path)
     return result
 
 
-def _train(
-    trainee: Trainee,
-    judged: PlainLoader | None,
-    folder: RunFolder,
-    callbacks: Sequence[Callback],
-) -> int:
-    """Run Lightning; the number of optimizer steps done."""
-    folder.update(state="running", error=None)
-    handler = signal.getsignal(signal.SIGINT)
-    decay = trainee.settings.ema_decay
-    average = None if decay is None else WeightAverage(decay)
-    with _quiet():
-        trainer = _trainer(
-            trainee.settings, folder, callbacks, average, validates=judged is not None
-        )
-        try:
-            start = str(folder.last) if folder.resumable else None
-            trainer.fit(trainee, trainee.loader, judged, ckpt_path=start)
-        except Exception as error:
-            folder.update(state="failed", error=str(error))
-            if isinstance(error, RuntimeError) and "loading state_dict" in str(error):
-                raise ArtifactError(
-                    f"checkpoint {folder.last} does not fit the model "
-                    f"({' '.join(str(error).split())[:200]}), expected the same model as in the "
-                    "run to resume. Build it from the settings beside the run."
-                ) from error
-            raise
-        except SystemExit as stop:
-            # Lightning makes an exit of an interrupt, and ignores further ones for good.
-            signal.signal(signal.SIGINT, handler)
-            folder.update(state="interrupted")
-            raise KeyboardInterrupt from stop
-    if average is not None:
-        # Also where there is no best epoch to be restored.
-        average.put_into(trainee.model)
-    return trainer.global_step
-
-
-def _trainer(
+def _through_phases(
+    model: nn.Module,
+    loss: Loss,
     settings: TrainingSettings,
     folder: RunFolder,
-    callbacks: Sequence[Callback],
-    average: WeightAverage | None,
     *,
-    validates: bool,
-) -> pl.Trainer:
-    step = folder.last_step() if folder.resumable else None
-    own: list[Callback] = [
-        *callbacks,
-        LiveLog(),
-        BestEpoch(folder, min_defined_share=settings.min_defined_share),
-        *([] if average is None else [average]),
-        Budget(max_steps=settings.max_steps, max_seconds=settings.max_seconds),
-        ResumePoint(folder, every_n_steps=settings.checkpoint_every_n_steps),
-    ]
-    if settings.progress:
-        # Beside the log lines: on a terminal it lifts them above itself, elsewhere neither
-        # it nor they end up among the figures on standard output.
-        own.append(RichProgressBar(leave=True, console_kwargs={"stderr": True}))
-    return pl.Trainer(
-        accelerator=settings.accelerator,
-        devices=1,
-        precision=settings.precision,
-        max_epochs=settings.max_epochs,
-        gradient_clip_val=settings.clip_norm or None,
-        deterministic=settings.deterministic or None,
-        logger=RunLog(folder.path, tensorboard=settings.tensorboard, resumed_step=step),
-        callbacks=own,
-        plugins=[SafeCheckpointIO()],
-        limit_val_batches=None if validates else 0,
-        num_sanity_val_steps=0,
-        # The plain form of no_grad: tensors that a model caches in validation
-        # may meet a backward pass later.
-        inference_mode=False,
-        enable_checkpointing=True,
-        enable_model_summary=False,
-        enable_progress_bar=settings.progress,
-        default_root_dir=folder.path,
-    )
+    loader: ResumableLoader,
+    judged: PlainLoader | None,
+    callbacks: Sequence[Callback],
+) -> FitResult:
+    """One training per phase, each from where the one before it ended, wherever that was run.
+
+    All that a phase starts with is in a file or the same in every process: the weights,
+    and fresh seeds, loss, optimizer and states of the callbacks.
+    """
+    states = [copy.deepcopy(callback.state_dict()) for callback in callbacks]
+    last = len(settings.phases)
+    for number in range(len(folder.phases()) + 1, last + 1):
+        phase, place = settings.phases[number - 1], folder.of_phase(number)
+        if number > 1:
+            load_weights(model, folder.phase_weights(number - 1))
+        for callback, state in zip(callbacks, states, strict=True):
+            callback.load_state_dict(copy.deepcopy(state))
+        seed_all((settings.seed + number - 1) % 2**32)
+        loader = ResumableLoader(loader.source, first_epoch=place.before.epochs)
+        with in_phase(model, phase) as rates:
+            told = phase.over(settings)
+            schedule = make_schedule(told, epoch_steps=len(loader))
+            trainee = Trainee(model, loss_of(phase, loss), told, schedule, loader, rates=rates)
+            steps = run_trainer(trainee, judged, place, callbacks, phase=phase.name)
+        if number < last:
+            _end_phase(trainee, steps, place, phase)
+    return _finish(trainee, steps, place, settings.model_dump(mode="json"))
 
 
-def _finish(trainee: Trainee, steps: int, folder: RunFolder) -> FitResult:
+def _end_phase(trainee: Trainee, steps: int, folder: RunFolder, phase: PhaseSettings) -> None:
+    """Put what the next phase starts with, and then the end of this one, on record."""
     best = trainee.selection.best_epoch
-    result = FitResult(
-        history=tuple(trainee.history),
-        best_epoch=best,
-        best_score=trainee.selection.best_score,
-        best_path=folder.publish_best(best),
-        run_dir=folder.path,
-        steps=steps,
-        seconds=trainee.elapsed(),
-        stopped=trainee.stopped,
-    )
-    kept = {k: v for k, v in asdict(result).items() if k not in {"best_path", "run_dir"}}
-    folder.finish(kept, trainee.settings.model_dump(mode="json"))
-    return result
+    if trainee.settings.restore_best and best is not None:
+        load_weights(trainee.model, folder.epoch_weights(best))
+    facts = _facts(trainee, steps, folder)
+    about = {"phase": phase.name, "epoch": facts["best_epoch"], "rank_ic": facts["best_score"]}
+    save_weights(trainee.model, folder.phase_weights(folder.number), about=about)
+    folder.end_phase({"name": phase.name} | facts)
+
+
+def _facts(trainee: Trainee, steps: int, folder: RunFolder) -> dict[str, Any]:
+    """What a training came to, its epochs and steps counted from the start of the run."""
+    before, best = folder.before, trainee.selection.best_epoch
+    of_phase = {"phase": float(folder.number)} if folder.number else {}
+    return {
+        "history": [
+            row
+            | {"epoch": row["epoch"] + before.epochs, "step": row["step"] + before.steps}
+            | of_phase
+            for row in trainee.history
+        ],
+        "best_epoch": None if best is None else best + before.epochs,
+        "best_score": trainee.selection.best_score,
+        "epochs": trainee.loader.epochs,
+        "steps": before.steps + steps,
+        "seconds": before.seconds + trainee.elapsed(),
+        "stopped": trainee.stopped,
+    }
+
+
+def _finish(
+    trainee: Trainee, steps: int, folder: RunFolder, training: Mapping[str, Any]
+) -> FitResult:
+    folder.publish_best(trainee.selection.best_epoch)
+    facts = _facts(trainee, steps, folder)
+    earlier = [row for phase in folder.phases() for row in phase["history"]]
+    kept = {name: value for name, value in facts.items() if name != "epochs"}
+    kept["history"] = [*earlier, *kept["history"]]
+    folder.finish(kept, training)
+    return _result_from(kept, folder)
 
 
 def _result_from(kept: Mapping[str, Any], folder: RunFolder) -> FitResult:
@@ -231,19 +222,3 @@ def _result_from(kept: Mapping[str, Any], folder: RunFolder) -> FitResult:
         for row in kept["history"]
     )
     return FitResult(**{**kept, "history": history}, best_path=path, run_dir=folder.path)
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Lightning without the advice that is aimed at interactive use."""
-    loggers = [logging.getLogger(n) for n in ("lightning.pytorch", "lightning.fabric")]
-    levels = [logger.level for logger in loggers]
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module=r"lightning\.")
-        for logger in loggers:
-            logger.setLevel(logging.WARNING)
-        try:
-            yield
-        finally:
-            for logger, level in zip(loggers, levels, strict=True):
-                logger.setLevel(level)

@@ -124,6 +124,11 @@ class BestEpoch(Callback):
         self.folder = folder
         self.min_defined_share = min_defined_share
 
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Stop at once where a run was killed after its patience had run out."""
+        if isinstance(pl_module, Trainee):
+            self._look(trainer, pl_module)
+
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Compare the validation with the best so far."""
         if not isinstance(pl_module, Trainee) or pl_module.validation is None:
@@ -134,6 +139,9 @@ class BestEpoch(Callback):
         if pl_module.selection.take(epoch, score):
             about = {"epoch": epoch, "step": trainer.global_step, "score": score}
             save_weights(pl_module.model, self.folder.epoch_weights(epoch), about=about)
+        self._look(trainer, pl_module)
+
+    def _look(self, trainer: pl.Trainer, pl_module: Trainee) -> None:
         if pl_module.selection.should_stop:
             pl_module.stopped = "patience"
             trainer.should_stop = True

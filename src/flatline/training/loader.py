@@ -81,20 +81,26 @@ class ResumableLoader:
 
     Args:
         source: The batches of one pass. Sized, and iterable more than once.
+        first_epoch: Number of the first pass.
 
     Raises:
         DataError: The source has no length, is a one-way iterator, or is empty.
     """
 
-    def __init__(self, source: Iterable[tuple[DayBatch, Labels]]) -> None:
+    def __init__(self, source: Iterable[tuple[DayBatch, Labels]], *, first_epoch: int = 0) -> None:
         self.source = _checked(source, "train")
-        self.epoch = 0
+        self.epoch = first_epoch
         self.position = 0
         self._generators_at_start: dict[str, Any] | None = None
         self._resumed: dict[str, Any] | None = None
 
     def __len__(self) -> int:
         return len(self.source)
+
+    @property
+    def epochs(self) -> int:
+        """Passes begun, the earlier ones included."""
+        return self.epoch + (self.position > 0)
 
     def __iter__(self) -> Iterator[tuple[DayBatch, Labels]]:
         """The rest of the current pass: all of it, unless just resumed."""

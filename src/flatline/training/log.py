@@ -12,6 +12,7 @@ from typing import Any
 from lightning.pytorch.loggers import Logger
 
 from flatline.files import replacing
+from flatline.training.run_folder import Progress
 
 __all__ = ["RunLog"]
 
@@ -28,12 +29,22 @@ class RunLog(Logger):
         tensorboard: Also write TensorBoard events, where tensorboard is installed.
         resumed_step: Last step that counts of an earlier run in this folder;
             what it logged later is dropped. None where there is no earlier run.
+        before: What earlier phases did; steps and epochs are counted on from there.
+        phase: Name of the phase, in a column of its own; None for no such column.
     """
 
     def __init__(
-        self, folder: Path, *, tensorboard: bool = False, resumed_step: int | None = None
+        self,
+        folder: Path,
+        *,
+        tensorboard: bool = False,
+        resumed_step: int | None = None,
+        before: Progress | None = None,
+        phase: str | None = None,
     ) -> None:
         super().__init__()
+        self._before = before or Progress()
+        self._names = {} if phase is None else {"phase": phase}
         self.path = folder / "metrics.csv"
         self._columns: list[str] = ["step"]
         self._rows: list[dict[str, str]] = []
@@ -64,8 +75,11 @@ class RunLog(Logger):
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Write one row, and its numbers as TensorBoard scalars."""
-        at = 0 if step is None else step
-        row = {"step": str(at)} | {name: repr(float(value)) for name, value in metrics.items()}
+        at = self._before.steps + (0 if step is None else step)
+        if "epoch" in metrics:
+            metrics = {**metrics, "epoch": metrics["epoch"] + self._before.epochs}
+        numbers = {name: repr(float(value)) for name, value in metrics.items()}
+        row = {"step": str(at)} | self._names | numbers
         self._rows.append(row)
         new = [name for name in row if name not in self._columns]
         if new or not self.path.exists():

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import lightning.pytorch as pl
@@ -62,6 +63,7 @@ class Trainee(pl.LightningModule):
         settings: How to train.
         schedule: Learning rate of every step.
         loader: The training batches.
+        rates: Factors on the learning rate of some of the model's parameters, by name.
     """
 
     def __init__(
@@ -71,8 +73,11 @@ class Trainee(pl.LightningModule):
         settings: TrainingSettings,
         schedule: Schedule,
         loader: ResumableLoader,
+        *,
+        rates: Mapping[str, float] = MappingProxyType({}),
     ) -> None:
         super().__init__()
+        self.rates = {f"model.{name}": rate for name, rate in rates.items()}
         self.model = model
         # A loss with running moments is a module, and its buffers are part of the checkpoint.
         self.loss = loss
@@ -104,7 +109,7 @@ class Trainee(pl.LightningModule):
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """AdamW over the model's and the loss's trainable parameters."""
-        return make_optimizer(self, self.settings)
+        return make_optimizer(self, self.settings, rates=self.rates)
 
     def on_train_start(self) -> None:
         """Start the clock."""
@@ -119,7 +124,7 @@ class Trainee(pl.LightningModule):
         del batch, batch_idx
         factor = self.schedule.factor(self.global_step, plateaus=self.selection.plateaus)
         for group in self.trainer.optimizers[0].param_groups:
-            group["lr"] = self.settings.learning_rate * factor
+            group["lr"] = self.settings.learning_rate * factor * group["rate"]
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The loss of one batch."""

@@ -82,6 +82,8 @@ class GraphGradientMonitor(Callback):
         if step % self.every_n_steps:
             return
         branch = model_of(pl_module).get_submodule(self.branch)
+        if not any(p.requires_grad for p in branch.parameters()):
+            return  # A phase in which it is off or frozen.
         grads = [p.grad.float().norm() for p in branch.parameters() if p.grad is not None]
         norm = float(torch.stack(grads).norm()) if grads else 0.0
         self.norms.append((step, norm))

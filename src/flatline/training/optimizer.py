@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 
 import torch
 from torch import nn
@@ -47,8 +48,22 @@ def undecayed(module: nn.Module) -> set[str]:
     return names
 
 
-def make_optimizer(module: nn.Module, settings: TrainingSettings) -> torch.optim.AdamW:
+def make_optimizer(
+    module: nn.Module,
+    settings: TrainingSettings,
+    *,
+    rates: Mapping[str, float] = MappingProxyType({}),
+) -> torch.optim.AdamW:
     """AdamW over every parameter that is trainable now.
+
+    Args:
+        module: Its parameters that require a gradient.
+        settings: Learning rate, decay and moments.
+        rates: Factors on the learning rate of some parameters, by their names.
+
+    Returns:
+        Groups that each have, as `rate`, the factor on the learning rate; those with the
+        factor 1 come first.
 
     Raises:
         SettingsError: There is no trainable parameter, or one has no size yet.
@@ -66,15 +81,23 @@ def make_optimizer(module: nn.Module, settings: TrainingSettings) -> torch.optim
             "Set requires_grad on what is to be trained."
         )
     plain = undecayed(module)
-    decayed = [p for name, p in trainable.items() if name not in plain]
-    kept = [p for name, p in trainable.items() if name in plain]
-    groups = [
-        {"params": decayed, "weight_decay": settings.weight_decay},
-        {"params": kept, "weight_decay": 0.0},
-    ]
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for rate in sorted({rates.get(name, 1.0) for name in trainable}, key=lambda r: (r != 1, r)):
+        groups |= {(rate, settings.weight_decay): [], (rate, 0.0): []}
+    for name, parameter in trainable.items():
+        decay = 0.0 if name in plain else settings.weight_decay
+        groups[rates.get(name, 1.0), decay].append(parameter)
     return torch.optim.AdamW(
-        [group for group in groups if group["params"]],
-        lr=settings.learning_rate,
+        [
+            {
+                "params": members,
+                "weight_decay": decay,
+                "rate": rate,
+                "lr": settings.learning_rate * rate,
+            }
+            for (rate, decay), members in groups.items()
+            if members
+        ],
         betas=settings.betas,
     )
 

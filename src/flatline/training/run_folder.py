@@ -7,7 +7,9 @@ import json
 import math
 import platform
 import secrets
+import shutil
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,32 +18,56 @@ from flatline.errors import ArtifactError, SettingsError
 from flatline.files import write_text
 from flatline.training.checkpoint import SafeCheckpointIO
 
-__all__ = ["RunFolder"]
+__all__ = ["Progress", "RunFolder"]
 
 LIBRARIES = ("flatline", "torch", "lightning", "numpy", "polars", "scipy", "torch-geometric")
+BUDGET = ("max_epochs", "max_steps", "max_seconds", "patience")
 # What may differ between a run and its resumption without making it another run.
 FREE = frozenset(
     {
-        "max_epochs", "max_steps", "max_seconds", "patience", "restore_best", "progress",
-        "tensorboard", "checkpoint_every_n_steps", "log_every_n_steps", "accelerator",
+        *BUDGET, "restore_best", "progress", "tensorboard", "checkpoint_every_n_steps",
+        "log_every_n_steps", "accelerator",
     }
 )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What was done before a phase began.
+
+    Args:
+        epochs: Passes over the training days, begun ones included.
+        steps: Optimizer steps.
+        seconds: Of training.
+    """
+
+    epochs: int = 0
+    steps: int = 0
+    seconds: float = 0.0
 
 
 class RunFolder:
     """One run's files.
 
-    `run.json` (id, state, seed, versions), `settings.json` (effective
+    `run.json` (id, state, seed, versions, finished phases), `settings.json` (effective
     settings), `metrics.csv`, `checkpoints/last.ckpt`, `checkpoints/best.safetensors`.
+    Where there are phases, what one of them goes on from lies in `checkpoints/phase_1/`,
+    and the weights that the next one starts with in `checkpoints/phase_1.safetensors`.
 
     Args:
         path: The folder.
         resumable: Whether it holds a checkpoint to go on from.
+        number: Number of the phase that this is the folder of, from 1; 0 without phases.
+        before: What the earlier phases did.
     """
 
-    def __init__(self, path: Path, *, resumable: bool) -> None:
+    def __init__(
+        self, path: Path, *, resumable: bool, number: int = 0, before: Progress | None = None
+    ) -> None:
         self.path = path
         self.resumable = resumable
+        self.number = number
+        self.before = before or Progress()
 
     @classmethod
     def open(
@@ -50,6 +76,7 @@ class RunFolder:
         *,
         training: Mapping[str, Any],
         effective: Mapping[str, Any] | None = None,
+        data: str | None = None,
         resume: bool = False,
     ) -> RunFolder:
         """Make a run's folder, or take up one to resume.
@@ -58,10 +85,12 @@ class RunFolder:
             path: The folder; made with its parents.
             training: The training settings, JSON-able; a resumption must agree with them.
             effective: The whole tree of settings to record; None records *training*.
+            data: Fingerprint of the data; a resumption must agree with it.
             resume: Take up the run that is there. A folder without a run is started afresh.
 
         Raises:
-            ArtifactError: The folder holds a run and *resume* is off, or is not a run folder.
+            ArtifactError: The folder holds a run and *resume* is off, is not a run folder,
+                or was made with other data.
             SettingsError: The run there was made with other settings.
         """
         record = path / "run.json"
@@ -78,24 +107,37 @@ class RunFolder:
                 f"run folder {path} holds other files, expected an empty or a new folder. "
                 "Give another folder."
             )
-        folder = cls(path, resumable=resume and cls._last(path).exists())
+        folder = cls(path, resumable=False)
+        folder.resumable = resume and folder.last.exists()
         if record.exists():
             folder._check_same(training)
+            folder._check_data(data)
             # What a killed process was writing.
-            for partial in (path / "checkpoints").glob(".*"):
+            for partial in (path / "checkpoints").rglob(".*"):
                 partial.unlink()
         else:
-            folder._create(training, effective)
+            folder._create(training, effective, data)
         return folder
 
-    @staticmethod
-    def _last(path: Path) -> Path:
-        return path / "checkpoints" / "last.ckpt"
+    def of_phase(self, number: int) -> RunFolder:
+        """The same run in one of its phases, with checkpoints of its own."""
+        done = self.phases()
+        before = Progress()
+        if done:
+            before = Progress(*(done[-1][name] for name in ("epochs", "steps", "seconds")))
+        folder = RunFolder(self.path, resumable=False, number=number, before=before)
+        folder.resumable = folder.last.exists()
+        return folder
+
+    @property
+    def _checkpoints(self) -> Path:
+        folder = self.path / "checkpoints"
+        return folder / f"phase_{self.number}" if self.number else folder
 
     @property
     def last(self) -> Path:
         """The resumable checkpoint."""
-        return self._last(self.path)
+        return self._checkpoints / "last.ckpt"
 
     @property
     def best(self) -> Path:
@@ -104,11 +146,24 @@ class RunFolder:
 
     def epoch_weights(self, epoch: int) -> Path:
         """Where the weights of an epoch that was the best so far are kept during the run."""
-        return self.path / "checkpoints" / f"epoch_{epoch:04d}.safetensors"
+        return self._checkpoints / f"epoch_{epoch:04d}.safetensors"
+
+    def phase_weights(self, number: int) -> Path:
+        """The weights at the end of a phase."""
+        return self.path / "checkpoints" / f"phase_{number}.safetensors"
+
+    def phases(self) -> list[dict[str, Any]]:
+        """What the finished phases came to, in their order."""
+        return list(_read(self.path / "run.json").get("phases", []))
+
+    def end_phase(self, facts: Mapping[str, Any]) -> None:
+        """Record that this phase has come to its end, and remove what it could go on from."""
+        self.update(phases=[*self.phases(), facts])
+        shutil.rmtree(self._checkpoints, ignore_errors=True)
 
     def keep_only(self, epoch: int | None) -> None:
         """Remove the weights of all epochs but one."""
-        for path in (self.path / "checkpoints").glob("epoch_*.safetensors"):
+        for path in self._checkpoints.glob("epoch_*.safetensors"):
             if epoch is None or path != self.epoch_weights(epoch):
                 path.unlink()
 
@@ -131,12 +186,14 @@ class RunFolder:
         """Record that the run has come to its end, what it came to, and under which settings."""
         _write(self.path / "result.json", result)
         self.update(state="finished", training=dict(training))
+        if self.number:
+            # Phases are not gone on with after their end.
+            shutil.rmtree(self._checkpoints, ignore_errors=True)
 
     def finished_result(self, training: Mapping[str, Any]) -> dict[str, Any] | None:
         """What a finished run came to; None where it is unfinished or its budget was changed."""
         record = _read(self.path / "run.json")
-        budget = ("max_epochs", "max_steps", "max_seconds", "patience")
-        same = all(record["training"].get(name) == training.get(name) for name in budget)
+        same = all(record["training"].get(name) == training.get(name) for name in BUDGET)
         if record["state"] != "finished" or not same:
             return None
         return _read(self.path / "result.json")
@@ -147,7 +204,12 @@ class RunFolder:
         known = _read(record) if record.exists() else {}
         _write(record, known | facts)
 
-    def _create(self, training: Mapping[str, Any], effective: Mapping[str, Any] | None) -> None:
+    def _create(
+        self,
+        training: Mapping[str, Any],
+        effective: Mapping[str, Any] | None,
+        data: str | None,
+    ) -> None:
         self.path.mkdir(parents=True, exist_ok=True)
         now = datetime.now(UTC)
         _write(self.path / "settings.json", dict(training if effective is None else effective))
@@ -157,18 +219,29 @@ class RunFolder:
             state="running",
             seed=training.get("seed"),
             versions=_versions(),
+            data=data,
             training=dict(training),
         )
 
     def _check_same(self, training: Mapping[str, Any]) -> None:
         before = _read(self.path / "run.json").get("training", {})
-        names = (before.keys() | training.keys()) - FREE
+        # The phases that are over have had their budgets.
+        free = FREE - set(BUDGET) if training.get("phases") else FREE
+        names = (before.keys() | training.keys()) - free
         other = sorted(n for n in names if before.get(n) != training.get(n))
         if other:
             name = other[0]
             raise SettingsError(
                 f"{name} is {training.get(name)!r}, expected {before.get(name)!r} as in the run to "
                 f"resume in {self.path}. Resume with its settings, or give another folder."
+            )
+
+    def _check_data(self, data: str | None) -> None:
+        before = _read(self.path / "run.json").get("data")
+        if before != data:
+            raise ArtifactError(
+                f"data to resume {self.path} with has fingerprint {data}, expected {before} as in "
+                "the run. Resume with its data, or give another folder."
             )
 
 
