@@ -174,6 +174,12 @@ class DayBatches:
             first = batch * self.days_per_batch
             yield self._batch(order[first : first + self.days_per_batch])
 
+    def rows(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Day and stock of every row of a pass at this epoch, in order; reads no feature."""
+        order = self._order()
+        stocks = [self._sample(day, self._stocks(day)) for day in order.tolist()]
+        return np.repeat(order, [len(found) for found in stocks]), np.concatenate(stocks)
+
     @property
     def sampler(self) -> Self:
         """Itself: Lightning calls `loader.sampler.set_epoch` before each epoch."""
