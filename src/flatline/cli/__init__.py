@@ -10,6 +10,7 @@ import typer
 from flatline.cli.backtest import backtest
 from flatline.cli.doctor import doctor
 from flatline.cli.evaluate import evaluate
+from flatline.cli.export import export
 from flatline.cli.gate import gate
 from flatline.cli.normalisers import normalisers
 from flatline.cli.options import NAMES
@@ -27,7 +28,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 # In the order in which the help lists them.
-for command in (gate, train, evaluate, backtest, normalisers, walkforward, doctor):
+for command in (gate, train, evaluate, backtest, normalisers, walkforward, export, doctor):
     # Commands that make settings tell which names of the shell are read.
     app.command(epilog=NAMES if "set_" in command.__annotations__ else None)(command)
 
