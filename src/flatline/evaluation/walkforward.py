@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,8 +14,11 @@ from flatline.errors import SettingsError
 from flatline.evaluation.walkforward_jobs import Died, run_processes, share_of_cores
 from flatline.evaluation.walkforward_plan import Plan, Window, held, open_plan
 from flatline.evaluation.walkforward_report import Report, make_report, window_table, write_windows
-from flatline.evaluation.walkforward_window import Row, dead_row, run_window
+from flatline.evaluation.walkforward_results import Row, dead_row
+from flatline.evaluation.walkforward_window import run_window
 from flatline.settings import Settings
+
+log = logging.getLogger(__name__)
 
 __all__ = ["WalkForward", "run_walk_forward"]
 
@@ -60,7 +64,6 @@ def run_walk_forward(
     learners: bool = True,
     cost: float = 0.001,
     on_stage: Callable[[str, float | None], None] = lambda _what, _done: None,
-    on_row: Callable[[Row], None] = lambda _: None,
 ) -> WalkForward:
     """Retrain on every window, or go on where an earlier call was ended.
 
@@ -72,7 +75,6 @@ def run_walk_forward(
         learners: Also fit the reference learners on each window.
         cost: Of each unit of value that the books trade, as a fraction.
         on_stage: Called with what is being done, and the share of the windows that is.
-        on_row: Called with each window's row as it comes.
 
     Raises:
         SettingsError: Too few days for a window, or the folder holds another walk-forward.
@@ -90,12 +92,19 @@ def run_walk_forward(
             on_stage=lambda stage: on_stage(stage, None),
         )
         windows = plan.windows[:most_windows]
+        if plan.threads > share_of_cores(jobs):
+            log.warning(
+                "[walkforward] jobs=%d threads=%d more than there are cores; the threads are those "
+                "it began with, so that the sums stay the same",
+                jobs,
+                plan.threads,
+            )
         rows: dict[int, Row] = {}
 
         def done(row: Row) -> None:
             rows[row.window] = row
+            log.info("[walkforward] %s", _line(row))
             write_windows(plan, sorted(rows.values(), key=lambda r: r.window))
-            on_row(row)
 
         _work(plan, windows, jobs=jobs, learners=learners, on_stage=on_stage, done=done)
         found = tuple(rows[window.number] for window in windows)
@@ -140,6 +149,19 @@ def _work(
         on_done=answered,
         on_stage=staged,
     )
+
+
+def _line(row: Row) -> str:
+    """A finished window as a line of the log."""
+    facts = {
+        "window": row.window,
+        "status": row.status,
+        "test": f"{row.test_from}..{row.test_until}",
+        "rank_ic": None if row.rank_ic is None else f"{row.rank_ic:.4f}",
+        "s_per_epoch": None if row.seconds_per_epoch is None else f"{row.seconds_per_epoch:.1f}",
+        "flat": ",".join(row.flat) or None,
+    }
+    return " ".join(f"{name}={value}" for name, value in facts.items() if value is not None)
 
 
 def _in_process(

@@ -9,15 +9,18 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from rich import box
+from rich.markup import escape
 from rich.table import Table
 
 from flatline.data.normalise import make_normaliser
 from flatline.data.panel import Panel
 from flatline.errors import ArtifactError
 from flatline.evaluation.comparison import EXPOSURES, Compared, compare, comparison_table
-from flatline.evaluation.pooled import Pooled, pool, pooled_table
+from flatline.evaluation.pooled import Pooled, pool, pooled_tables
 from flatline.evaluation.walkforward_plan import Plan, read_json
-from flatline.evaluation.walkforward_window import MODEL, Row, learner_names, results_of
+from flatline.evaluation.walkforward_results import MODEL, Row, results_of
+from flatline.evaluation.walkforward_window import learner_names
 from flatline.files import replacing
 
 __all__ = ["Report", "make_report", "stitch", "window_table", "write_windows"]
@@ -45,7 +48,7 @@ class Report:
     def tables(self) -> list[Table]:
         """The report as rich prints it."""
         compared = [comparison_table(list(self.compared))] if self.compared else []
-        return [pooled_table(self.pooled, missing_days=self.missing_days), *compared]
+        return [*pooled_tables(self.pooled, missing_days=self.missing_days), *compared]
 
     def as_data(self) -> dict[str, Any]:
         """The report as plain data, ready for JSON."""
@@ -163,32 +166,37 @@ def _columns(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def window_table(rows: Sequence[Row]) -> Table:
-    """One row a window, as rich prints it; figures are averaged over the horizons."""
-    table = Table(title="windows; figures averaged over the horizons", title_justify="left")
-    table.add_column("#", justify="right")
-    for heading in ("train", "test"):
-        table.add_column(heading, no_wrap=True)
-    for heading in ("days", "steps", "s/epoch", "best", "IC", "RankIC", "ICIR", "undef."):
-        table.add_column(heading, justify="right", no_wrap=True)
+    """One row a window, as rich prints it; what went wrong is told below."""
+    headings = ("#", "test", "days", "steps", "s/epoch", "best", "IC", "RankIC", "ICIR", "undef.")
+    table = Table(
+        title="windows: train + validation + test days; figures averaged over the horizons",
+        title_justify="left",
+        caption_justify="left",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+    )
+    for heading in headings:
+        table.add_column(heading, justify="left" if heading == "test" else "right", no_wrap=True)
     table.add_column("flat")
     table.add_column("status")
     for row in rows:
-        status = row.status if not row.reason else f"{row.status}: {row.reason}"
+        days = (row.train_days, row.valid_days, row.test_days)
         table.add_row(
             str(row.window),
-            f"{row.train_from} .. {row.valid_from}",
             f"{row.test_from} .. {row.test_until}",
-            "-" if row.train_days is None else f"{row.train_days}+{row.valid_days}+{row.test_days}",
-            _shown(row.steps, "d"),
-            _shown(row.seconds_per_epoch, ".1f"),
+            "-" if None in days else " + ".join(map(str, days)),
+            _shown(row.steps, ",d"),
+            _shown(row.seconds_per_epoch, ",.1f"),
             _shown(row.best_epoch, "d"),
             _shown(row.ic, ".3f"),
             _shown(row.rank_ic, ".3f"),
             _shown(row.icir, ".2f"),
             _shown(row.undefined_days, "d"),
-            ", ".join(row.flat),
-            status,
+            ", ".join(row.flat) or "-",
+            row.status,
         )
+    wrong = [f"window {row.window}: {row.reason}" for row in rows if row.reason]
+    table.caption = escape("\n".join(wrong)) if wrong else None
     return table
 
 

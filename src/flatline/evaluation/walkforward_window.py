@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import shutil
@@ -10,7 +9,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from flatline.data.panel import Panel
-from flatline.errors import ArtifactError, DegenerateError, FlatlineError, NoValidDayError
+from flatline.errors import DegenerateError, FlatlineError, NoValidDayError
 from flatline.evaluation.experiment import Experiment, cut
 from flatline.evaluation.learners import (
     LEARNERS,
@@ -27,84 +26,29 @@ from flatline.evaluation.learners import (
     low_volatility,
     naive_composite,
 )
+from flatline.evaluation.pooled import judged_days
 from flatline.evaluation.run import predict_test, train_run
-from flatline.evaluation.walkforward_plan import Plan, Window, comparable, read_json
-from flatline.files import replacing, write_text
-from flatline.metrics import find_flat, forecast_figures
+from flatline.evaluation.walkforward_plan import Plan, Window, read_json
+from flatline.evaluation.walkforward_results import (
+    MODEL,
+    Row,
+    dead_row,
+    digest,
+    kept_row,
+    record_row,
+    results_of,
+    save_frame,
+)
+from flatline.files import write_text
+from flatline.metrics import daily_metrics, find_flat
 
-__all__ = ["MODEL", "NAIVE", "Row", "dead_row", "learner_names", "results_of", "run_window"]
+__all__ = ["learner_names", "run_window"]
 
 log = logging.getLogger(__name__)
-MODEL = "model"
 NAIVE: Mapping[str, Callable[[Panel, NDArray[np.int64]], pl.DataFrame]] = {
     "low volatility": low_volatility,
     "naive composite": naive_composite,
 }
-# What need not be tried again: the same training would end in the same way.
-LASTING = frozenset({"finished", "degenerate"})
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """What became of a window. None where it did not come so far.
-
-    Args:
-        window: From 1 on.
-        status: `finished`, `degenerate` (scores went flat, no epoch was fit), `failed` or
-            `killed`.
-        reason: What went wrong, a sentence; empty where nothing did.
-        train_from: First date to learn from.
-        valid_from: First date to choose by.
-        test_from: First date to judge on.
-        test_until: Last date to judge on.
-        train_days: Days to learn from, after purging.
-        valid_days: Days to choose by, after purging.
-        test_days: Days to judge on.
-        run_id: Of its run folder.
-        steps: Optimizer steps.
-        seconds: Of training.
-        seconds_per_epoch: The same of a pass over the train days, validation included.
-        best_epoch: From 0 on.
-        valid_rank_ic: Of the best epoch, on the validation days.
-        ic: Mean daily IC on the test days, averaged over the horizons.
-        rank_ic: The same of the RankIC.
-        icir: The same of the ICIR.
-        undefined_days: Test days and horizons without an IC.
-        flat: Kinds of flat found in the scores of the test days.
-        horizons: Figures of each horizon: ic, rank_ic, icir, undefined_days.
-        rows: Rows of predictions.
-        digest: Fingerprint of the file of predictions.
-    """
-
-    window: int
-    status: str
-    reason: str = ""
-    train_from: str | None = None
-    valid_from: str | None = None
-    test_from: str | None = None
-    test_until: str | None = None
-    train_days: int | None = None
-    valid_days: int | None = None
-    test_days: int | None = None
-    run_id: str | None = None
-    steps: int | None = None
-    seconds: float | None = None
-    seconds_per_epoch: float | None = None
-    best_epoch: int | None = None
-    valid_rank_ic: float | None = None
-    ic: float | None = None
-    rank_ic: float | None = None
-    icir: float | None = None
-    undefined_days: int | None = None
-    flat: tuple[str, ...] = ()
-    horizons: tuple[dict[str, Any], ...] = ()
-    rows: int | None = None
-    digest: str | None = None
-
-
-def results_of(folder: Path, number: int) -> Path:
-    """Where the predictions and the record of a window lie."""
-    return folder / "results" / f"{number:02d}"
 
 
 def run_window(
@@ -127,16 +71,16 @@ def run_window(
     """
     results = results_of(plan.folder, window.number)
     try:
-        row = _kept(plan, window)
+        row = kept_row(plan, window)
         with _opened(plan, window, on_stage) as experiment:
             if row is None:
                 row = _train(plan, window, experiment, on_stage)
-                _record(plan, window, row)
+                record_row(plan, window, row)
             if learners and row.status == "finished":
                 _learn(results, experiment, on_stage)
     except (DegenerateError, NoValidDayError) as error:
         row = dead_row(window, "degenerate", str(error))
-        _record(plan, window, row)
+        record_row(plan, window, row)
     except Exception as error:  # noqa: BLE001 (the other windows can still be run)
         write_text(results / "error.txt", traceback.format_exc())
         sentence = str(error) if isinstance(error, FlatlineError) else repr(error)
@@ -148,13 +92,6 @@ def run_window(
 def learner_names() -> tuple[str, ...]:
     """The forecasts that a walk-forward is held against."""
     return (*LEARNERS, *NAIVE)
-
-
-def dead_row(window: Window, status: str, reason: str) -> Row:
-    """The row of a window that has no predictions."""
-    split = window.settings.data.split
-    dates = {n: getattr(split, n) for n in ("train_from", "valid_from", "test_from", "test_until")}
-    return Row(window.number, status, reason, **dates)
 
 
 @contextmanager
@@ -206,8 +143,8 @@ def _train(
         return Row(**row | {"status": "degenerate", "reason": reason})
     on_stage("scoring the test days")
     frame = predict_test(experiment, model).with_columns(run_id=pl.lit(row["run_id"]))
-    digest = _save(frame, results_of(plan.folder, window.number) / f"{MODEL}.parquet")
-    return Row(**row | _figures(frame) | {"rows": len(frame), "digest": digest})
+    kept = save_frame(frame, results_of(plan.folder, window.number) / f"{MODEL}.parquet")
+    return Row(**row | _figures(frame) | {"rows": len(frame), "digest": kept})
 
 
 def _figures(frame: pl.DataFrame) -> dict[str, Any]:
@@ -225,10 +162,22 @@ def _figures(frame: pl.DataFrame) -> dict[str, Any]:
     quantiles = np.stack([wide(name) for name in levels], -1) if levels else None
     score, target = wide("score"), wide("return")
     found = find_flat(score, day, stock=stock, quantiles=quantiles, horizons=horizons)
+    daily = daily_metrics(score, target, day, metrics=("ic", "rank_ic"))
+    judged = judged_days(daily.ic)
+    undefined = (judged & ~daily.ic.defined).sum(0).tolist()
+    ic, rank_ic = daily.ic.mean(), daily.rank_ic.mean()
+    with np.errstate(divide="ignore", invalid="ignore"):
+        icir = ic / daily.ic.std()
     each = [
-        {name: getattr(one, name) for name in ("horizon", "ic", "rank_ic", "icir")}
-        | {"undefined_days": one.undefined_days}
-        for one in forecast_figures(score, target, day, horizons=horizons)
+        {
+            "horizon": horizon,
+            **{
+                name: _known(v[k]) for name, v in (("ic", ic), ("rank_ic", rank_ic), ("icir", icir))
+            },
+            "days": int(judged[:, k].sum()),
+            "undefined_days": undefined[k],
+        }
+        for k, horizon in enumerate(horizons)
     ]
     known = {
         name: [one[name] for one in each if one[name] is not None]
@@ -236,10 +185,14 @@ def _figures(frame: pl.DataFrame) -> dict[str, Any]:
     }
     return {
         **{name: float(np.mean(values)) if values else None for name, values in known.items()},
-        "undefined_days": sum(one["undefined_days"] for one in each),
+        "undefined_days": sum(undefined),
         "flat": tuple(dict.fromkeys(str(one.kind) for one in found)),
         "horizons": tuple(each),
     }
+
+
+def _known(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
 
 
 def _learn(
@@ -250,7 +203,7 @@ def _learn(
     done = read_json(record) if record.exists() else {}
     for name in learner_names():
         path = results / f"{name}.parquet"
-        if name in done and done[name]["digest"] == _digest(path):
+        if name in done and done[name]["digest"] == digest(path):
             continue
         experiment = opened()
         on_stage(f"fitting {name}")
@@ -262,58 +215,5 @@ def _learn(
         else:
             frame = NAIVE[name](panel, fold.test)
         seconds = time.perf_counter() - started
-        done[name] = {"digest": _save(frame, path), "seconds": seconds}
+        done[name] = {"digest": save_frame(frame, path), "seconds": seconds}
         write_text(record, json.dumps(done, indent=1) + "\n")
-
-
-def _save(frame: pl.DataFrame, path: Path) -> str:
-    with replacing(path) as partial:
-        frame.write_parquet(partial)
-    return _digest(path)
-
-
-def _digest(path: Path) -> str:
-    if not path.exists():
-        return "missing"
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
-
-
-def _identity(plan: Plan, window: Window) -> dict[str, str]:
-    settings = json.dumps(comparable_split(window), sort_keys=True)
-    return {"settings": hashlib.sha256(settings.encode()).hexdigest()[:16], "data": plan.data}
-
-
-def comparable_split(window: Window) -> Mapping[str, Any]:
-    """The settings of a window that its results depend on, its dates included."""
-    return comparable(window.settings) | window.settings.data.split.model_dump(mode="json")
-
-
-def _record(plan: Plan, window: Window, row: Row) -> None:
-    path = results_of(plan.folder, window.number) / "window.json"
-    outcome = {"identity": _identity(plan, window), "row": asdict(row)}
-    write_text(path, json.dumps(outcome, indent=1, allow_nan=False) + "\n")
-
-
-def _kept(plan: Plan, window: Window) -> Row | None:
-    """The row of a window that was finished before, its files being as they were left.
-
-    Raises:
-        ArtifactError: It is that of another window.
-    """
-    results = results_of(plan.folder, window.number)
-    if not (results / "window.json").exists():
-        return None
-    found = read_json(results / "window.json")
-    if found.get("identity") != _identity(plan, window):
-        raise ArtifactError(
-            f"{results} holds a window of other dates, settings or data, expected window "
-            f"{window.number} of this walk-forward. Remove {results} and "
-            f"{plan.folder / 'windows' / results.name}, or give another folder."
-        )
-    facts: dict[str, Any] = found["row"]
-    lists = {name: tuple(value) for name, value in facts.items() if isinstance(value, list)}
-    row = Row(**(facts | lists))
-    whole = row.digest is None or row.digest == _digest(results / f"{MODEL}.parquet")
-    # Damaged predictions are made again, from the run that is there.
-    return row if row.status in LASTING and whole else None
