@@ -8,14 +8,17 @@ from flatline.artifacts.checkpoint import (
     read_manifest,
     save_checkpoint,
 )
+from flatline.artifacts.legacy import Legacy, load_legacy
 from flatline.artifacts.manifest import FORMAT, Manifest, Signature, signature_of
 
 __all__ = [
     "FORMAT",
+    "Legacy",
     "Loaded",
     "Manifest",
     "Signature",
     "load_checkpoint",
+    "load_legacy",
     "read_manifest",
     "save_checkpoint",
     "signature_of",

@@ -25,7 +25,7 @@ from flatline.artifacts.manifest import parse_json
 from flatline.errors import ArtifactError
 from flatline.files import replacing
 
-__all__ = ["Container", "Entry", "open_container", "write_container"]
+__all__ = ["Container", "Entry", "check_file", "check_finite", "open_container", "write_container"]
 
 KIND = "flatline-checkpoint"
 LONGEST_HEADER = 8 * 2**20
@@ -122,15 +122,25 @@ def check_finite(tensors: Mapping[str, Tensor], source: str) -> None:
             )
 
 
+def check_file(path: Path) -> None:
+    """Refuse what is no ordinary file.
+
+    Raises:
+        ArtifactError: It is missing, a folder or a device.
+    """
+    if not path.is_file():
+        state = "is no ordinary file" if path.exists() else "does not exist"
+        state = "is a folder" if path.is_dir() else state
+        raise ArtifactError(f"checkpoint {path} {state}, expected a file. Correct the path.")
+
+
 def open_container(path: Path) -> Container:
     """Read and check the header of a checkpoint; no tensor is read.
 
     Raises:
         ArtifactError: There is no such file, or its header is damaged or of another kind.
     """
-    if not path.is_file():
-        state = "is a folder" if path.is_dir() else "does not exist"
-        raise ArtifactError(f"checkpoint {path} {state}, expected a file. Correct the path.")
+    check_file(path)
     try:
         with path.open("rb") as file:
             size = path.stat().st_size
