@@ -24,7 +24,7 @@ def evaluate(
     ] = 0.001,
     json_file: Json = None,
 ) -> None:
-    """Judge a run on its test days, beside ridge, boosted trees and low volatility."""
+    """Judge a run on its test days, beside ridge, boosted trees and two naive scores."""
     from flatline.evaluation.judge import judge_run  # noqa: PLC0415
     from flatline.evaluation.run import newest_run  # noqa: PLC0415
 

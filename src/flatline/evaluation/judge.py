@@ -13,7 +13,13 @@ from rich.table import Table
 from flatline.data.quarantine import quarantine_table
 from flatline.evaluation.books import book_figures
 from flatline.evaluation.comparison import Compared, compare, comparison_table
-from flatline.evaluation.learners import LEARNERS, learn_and_predict, low_volatility, score_panel
+from flatline.evaluation.learners import (
+    LEARNERS,
+    learn_and_predict,
+    low_volatility,
+    naive_composite,
+    score_panel,
+)
 from flatline.evaluation.run import open_run, predict_test
 from flatline.metrics.table import render, summarise
 
@@ -80,12 +86,13 @@ def judge_run(
     books = book_figures(scored, experiment.panel, cost=cost)
     figures = summarise(scored).join(books.cast({"horizon": pl.Int64}), on="horizon", how="left")
     panel, fold = experiment.panel, experiment.fold
-    frames = {"atft_gat_fan": scored}
+    frames = {experiment.settings.model.name: scored}
     for name in LEARNERS if learners else ():
         on_stage(f"fitting {name}")
         seed = experiment.settings.training.seed
         frames[name] = learn_and_predict(name, panel, fold.train, fold.test, seed=seed)
     frames["low volatility"] = low_volatility(panel, fold.test)
+    frames["naive composite"] = naive_composite(panel, fold.test)
     expected = experiment.oracle()
     if expected is not None:
         frames["oracle"] = score_panel(panel, fold.test, expected[fold.test])
