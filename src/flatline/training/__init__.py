@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from flatline.training.guard_callback import DegeneracyGuard
     from flatline.training.monitors import GraphGradientMonitor, ModuleDiagnostics, make_monitors
     from flatline.training.optimizer import check_optimizer, make_optimizer
+    from flatline.training.phase_settings import PhaseSettings
+    from flatline.training.phases import switched_off
     from flatline.training.safe_mode import enter_safe_mode, safe_mode_wanted
     from flatline.training.schedule import Schedule, make_schedule
     from flatline.training.seeds import seed_all
@@ -35,6 +37,7 @@ _HOME = {
     "GuardSettings": "settings",
     "ModuleDiagnostics": "monitors",
     "MovingAverage": "ema",
+    "PhaseSettings": "phase_settings",
     "RunSettings": "settings",
     "Schedule": "schedule",
     "TrainingSettings": "settings",
@@ -48,6 +51,7 @@ _HOME = {
     "reinitialise": "guard",
     "safe_mode_wanted": "safe_mode",
     "seed_all": "seeds",
+    "switched_off": "phases",
 }
 
 __all__ = [
@@ -59,6 +63,7 @@ __all__ = [
     "GuardSettings",
     "ModuleDiagnostics",
     "MovingAverage",
+    "PhaseSettings",
     "RunSettings",
     "Schedule",
     "TrainingSettings",
@@ -72,6 +77,7 @@ __all__ = [
     "reinitialise",
     "safe_mode_wanted",
     "seed_all",
+    "switched_off",
 ]
 
 

@@ -156,7 +156,7 @@ def _plan(model: nn.Module, phase: PhaseSettings) -> tuple[set[str], dict[str, f
 def _rates(model: nn.Module, trains: set[str], patterns: Mapping[str, float]) -> dict[str, float]:
     rates: dict[str, float] = {}
     for pattern, factor in patterns.items():
-        for name in _matched(model, trains, pattern, setting="rates"):
+        for name in sorted(_matched(model, trains, pattern, setting="rates")):
             if rates.setdefault(name, factor) != factor:
                 raise SettingsError(
                     f"rates gives {name} the factors {rates[name]} and {factor}, expected one. "
