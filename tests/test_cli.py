@@ -173,6 +173,35 @@ def test_a_run_can_be_judged(flatline, trained):
     assert [row["horizon"] for row in judged["horizons"]] == [1, 5, 10, 20]
 
 
+def test_a_run_can_be_backtested(flatline, trained):
+    """The book that was asked for, beside the naive composite and the universe, and as JSON."""
+    rules = ["--book", "top", "--top", "5", "--rebalance", "weekly", "--horizon", "5"]
+    code, out, _ = flatline("backtest", "--run", trained, *rules, "--json", "books.json")
+    assert code == 0
+    for word in ("top 5 stocks, weekly", "Sortino", "naive composite", "universe", "sector"):
+        assert word in out
+    found = json.loads(Path("books.json").read_text())
+    assert {row["horizon"] for row in found["figures"]} == {5}
+    assert found["rules"] == {"book": "top", "top": 5.0, "rebalance": "weekly", "cost": 0.001}
+
+
+@pytest.mark.parametrize(
+    ("rules", "says"),
+    [
+        (["--book", "tpo"], "Did you mean 'top'?"),
+        (["--top", "5"], "top is 5.0 but changes nothing"),
+        (["--cost", "-1"], "cost is -1.0, expected a fraction"),
+        (["--predictions", "none.parquet"], "predictions are none.parquet, expected a Parquet"),
+    ],
+)
+def test_a_backtest_that_makes_no_sense_is_one_line(flatline, trained, rules, says):
+    """What is what, and what was expected, with exit code 2."""
+    code, _, err = flatline("backtest", "--run", trained, *rules)
+    assert code == 2
+    assert says in " ".join(err.split())
+    assert "Traceback" not in err
+
+
 def test_a_second_run_into_the_same_folder_is_refused(flatline, trained):
     """Nothing is overwritten; the message says how to go on."""
     code, _, err = flatline("train", *LIGHT, "--run", trained)
