@@ -34,6 +34,17 @@ def test_fan_takes_the_strongest_frequencies(lookback, data):
     torch.testing.assert_close(rest + taken.reshape(x.shape), x)
 
 
+@pytest.mark.parametrize("lookback", [9, 20, 60])
+def test_fan_takes_the_lower_of_equally_strong_frequencies(lookback):
+    """A single spike has them all alike: where it lies and how high it is decide nothing."""
+    spikes = torch.eye(lookback)[:, :, None] * torch.tensor([1.0, 0.3, -71.0])
+    _, taken = FrequencyNorm(lookback, 3, top_k=3)(spikes)
+    spectrum = np.fft.rfft(spikes.double().numpy(), axis=1)
+    spectrum[:, 3:] = 0
+    expected = torch.from_numpy(np.fft.irfft(spectrum, n=lookback, axis=1)).float()
+    torch.testing.assert_close(taken.reshape(spikes.shape), expected, atol=1e-5, rtol=1e-5)
+
+
 @pytest.mark.parametrize(("lookback", "slices"), [(20, 4), (21, 3), (5, 1), (9, 3)])
 def test_san_standardises_each_slice(lookback, slices):
     """Each slice of the rest has mean 0 and spread 1, and can be put back."""

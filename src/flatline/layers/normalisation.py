@@ -17,10 +17,12 @@ __all__ = ["AdaptiveNorm", "FrequencyNorm", "SliceNorm", "WindowNorm"]
 
 # Under the variance: a window that stands still is divided by 0.003, not by 0.
 EPSILON = 1e-5
+# By how much each frequency has to be stronger than the one below it: above rounding.
+TILT = 1e-5
 
 
 class FrequencyNorm(nn.Module):
-    """FAN: takes the strongest frequencies out of each feature's window.
+    """FAN: takes the strongest frequencies out of each feature's window; the lower of equal ones.
 
     Args:
         lookback: Steps of a window; even or odd.
@@ -54,7 +56,10 @@ class FrequencyNorm(nn.Module):
         """Shape (rows, lookback, features), to the rest, the same, and (rows, width)."""
         # Real and imaginary parts side by side: other runtimes have no complex numbers.
         spectrum = torch.view_as_real(torch.fft.rfft(x, dim=1))
-        strength = spectrum.square().sum(-1)
+        # A single spike is as strong at every frequency: the lower one is taken then, on
+        # every device, and not the one that rounding favours.
+        steps = torch.arange(spectrum.shape[1], device=x.device)[:, None]
+        strength = spectrum.square().sum(-1) * (1.0 - TILT * steps)
         strongest = strength.topk(self.top_k, dim=1).indices
         kept = spectrum * torch.zeros_like(strength).scatter(1, strongest, 1.0).unsqueeze(-1)
         taken = torch.fft.irfft(torch.view_as_complex(kept), n=x.shape[1], dim=1)
