@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -178,20 +178,26 @@ def read_cell(path: Path, cell: Cell) -> Finished | None:
 
 
 def work_cells(
-    settings: Settings, folder: Path, cells: Sequence[Cell], names: Sequence[str]
-) -> int:
-    """Work on the cells of one feature set, each into its file; how many.
+    settings: Settings,
+    folder: Path,
+    cells: Sequence[Cell],
+    names: Sequence[str],
+    *,
+    on_stage: Callable[[str], None] = lambda _: None,
+) -> None:
+    """Work on the cells of one feature set, each into its file.
 
     Args:
         settings: Of the whole comparison.
         folder: Of all cells.
         cells: What to work on; not empty, with one feature set.
         names: Name of the file of each.
+        on_stage: Called with the name of each cell as it begins.
     """
     raw = prepare(settings_of(settings, cells[0]))
     for cell, name in zip(cells, names, strict=True):
+        on_stage(str(cell))
         work_cell(settings, raw, cell, folder / name)
-    return len(cells)
 
 
 def work_cell(settings: Settings, raw: Raw, cell: Cell, path: Path) -> None:

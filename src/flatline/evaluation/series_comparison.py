@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 
+from flatline.data.panel import Panel
 from flatline.data.series_features import FEATURE_SETS
 from flatline.errors import ArtifactError, SettingsError
-from flatline.evaluation.experiment import Raw, prepare
+from flatline.evaluation.experiment import prepare
 from flatline.evaluation.series_cells import (
     NORMALISERS,
     Cell,
@@ -22,7 +24,6 @@ from flatline.evaluation.series_cells import (
     data_hash,
     read_cell,
     settings_of,
-    work_cell,
     work_cells,
 )
 from flatline.evaluation.series_report import (
@@ -86,7 +87,7 @@ def compare_normalisers(
         normalisers: Normalisers to compare.
         seeds: Of each model: 0, 1, ...
         learners: Also fit logistic regression and random forest on the same features.
-        jobs: Processes at a time, of one thread each; 1 works in this one.
+        jobs: Processes at a time, of one thread each.
         later: First date of a part of the test days that is reported apart.
         on_stage: Called with what is being done and the share that is done, for progress.
 
@@ -105,28 +106,23 @@ def compare_normalisers(
         settings, features=features, normalisers=normalisers, seeds=seeds, learners=learners
     )
     with held(folder):
-        raw: dict[str, Raw] = {}
+        data = {}
         for name in dict.fromkeys(features):
             on_stage(f"reading the series: {name} features")
             example = next(cell for cell in asked if cell.features == name)
-            raw[name] = prepare(settings_of(settings, example))
-        _check_later(later, raw[features[0]])
-        data = {name: data_hash(one.panel) for name, one in raw.items()}
+            panel = prepare(settings_of(settings, example)).panel
+            _check_later(later, panel)
+            data[name] = data_hash(panel)
         paths = {cell: cell_path(folder, settings, cell, data[cell.features]) for cell in asked}
         missing = [cell for cell in asked if read_cell(paths[cell], cell) is None]
-        if jobs == 1:
-            for k, cell in enumerate(missing):
-                on_stage(f"{k + 1} of {len(missing)}: {cell}", k / len(missing))
-                work_cell(settings, raw[cell.features], cell, paths[cell])
-        elif missing:
-            _side_by_side(settings, folder, missing, paths, jobs=jobs, on_stage=on_stage)
+        _work(settings, folder, missing, paths, jobs=jobs, on_stage=on_stage)
         on_stage("comparing", 1.0)
         finished = [_finished(paths[cell], cell) for cell in asked]
     figures = period_figures(finished, later=later)
     return NormaliserReport(folder, len(missing), tuple(figures))
 
 
-def _side_by_side(
+def _work(
     settings: Settings,
     folder: Path,
     missing: Sequence[Cell],
@@ -142,20 +138,22 @@ def _side_by_side(
     tasks = [
         (settings, folder, cells, [paths[cell].name for cell in cells]) for cells in groups.values()
     ]
-    done = 0
+    begun = 0
 
-    def answered(position: int, answer: int | Died) -> None:
-        nonlocal done
+    def began(_position: int, stage: str) -> None:
+        nonlocal begun
+        on_stage(f"{begun + 1} of {len(missing)}: {stage}", begun / len(missing))
+        begun += 1
+
+    def ended(position: int, answer: Died | None) -> None:
         if isinstance(answer, Died):
             raise ArtifactError(
                 f"{tasks[position][2][0]} gave no result, expected one: {answer} "
                 "Look at what it said, and run the same command again."
             )
-        done += answer
-        on_stage(f"{done} of {len(missing)} trainings", done / len(missing))
 
-    on_stage(f"0 of {len(missing)} trainings, {jobs} at a time", 0.0)
-    run_processes(work_cells, tasks, jobs=jobs, threads=1, on_done=answered)
+    # One thread each: sums of floats then do not depend on the number of processes.
+    run_processes(work_cells, tasks, jobs=jobs, threads=1, on_done=ended, on_stage=began)
 
 
 def _finished(path: Path, cell: Cell) -> Finished:
@@ -177,17 +175,15 @@ def _check_names(what: str, given: Sequence[str], known: Sequence[str]) -> None:
         raise SettingsError(f"{what} is empty, expected some of {', '.join(known)}. Name one.")
 
 
-def _check_later(later: str | None, raw: Raw) -> None:
-    import datetime as dt  # noqa: PLC0415
-
+def _check_later(later: str | None, panel: Panel) -> None:
     if later is None:
         return
     try:
-        date = dt.date.fromisoformat(later)
+        first = date.fromisoformat(later)
     except ValueError as error:
         raise SettingsError(
             f"later is {later!r}, expected a date such as 2024-01-01. Write year, month and day."
         ) from error
-    last = raw.panel.dates[-1].astype(dt.date)
-    if date > last:
+    last = panel.dates[-1].astype(date)
+    if first > last:
         raise SettingsError(f"later is {later}, expected a test day up to {last}. Choose another.")

@@ -174,8 +174,8 @@ def skill_table(figures: Sequence[PeriodFigures], features: str) -> Table:
     later = next((one for one in mine.values() if one.period == "later"), None)
     table = _table(
         f"{features} features: test days {tests[0].first} to {tests[0].last}",
-        ["AUC", *([f"AUC {later.first[:7]} on"] if later else []), "seeds ±", "Brier", "naive",
-         "slope", "calib."],
+        ["AUC", *([f"AUC {later.first[:7]} on"] if later else []), "±", "Brier", "naive",
+         "slope", "ECE"],
     )  # fmt: skip
     for k, one in enumerate(tests):
         after = mine.get((one.horizon, one.normaliser, one.model, "later"))
