@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,16 +18,17 @@ def replacing(path: Path) -> Iterator[Path]:
     Missing folders are made.
 
     Example:
-        >>> folder = Path(tempfile.mkdtemp())
+        >>> from tempfile import mkdtemp
+        >>> folder = Path(mkdtemp())
         >>> with replacing(folder / "a.txt") as partial:
         ...     _ = partial.write_text("whole")
         >>> (folder / "a.txt").read_text()
         'whole'
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    os.close(handle)
-    partial = Path(name)
+    # Made as any file is, so that those who may read the folder may read it too.
+    partial = path.parent / f".{path.name}.{secrets.token_hex(4)}"
+    partial.touch(exist_ok=False)
     try:
         yield partial
         partial.replace(path)
