@@ -20,9 +20,14 @@ def test_a_write_that_fails_changes_nothing(tmp_path):
     """What stood there stays, and the half-written file goes."""
     path = tmp_path / "a.txt"
     write_text(path, "before")
-    with pytest.raises(KeyboardInterrupt), replacing(path) as partial:
-        partial.write_text("half")
-        raise KeyboardInterrupt
+
+    def interrupted():
+        with replacing(path) as partial:
+            partial.write_text("half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     assert path.read_text() == "before"
     assert list(tmp_path.iterdir()) == [path]
 
