@@ -1,6 +1,6 @@
 """The file around the tensors: safetensors, read as if somebody had tampered with it.
 
-The library that writes these files reads them well, but trusts what it finds where
+The safetensors library reads these files well, but trusts what it finds where
 it does no harm to memory. Here the header is checked first, in full: its length,
 every name, type, shape and place; only then is a tensor read, and only once the
 checksum agrees is one handed out.
@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import load_file
 from torch import Tensor
 
 from flatline.artifacts.manifest import parse_json
@@ -102,9 +102,8 @@ def write_container(path: Path, tensors: Mapping[str, Tensor], manifest: str) ->
     # Names that share a tensor are written one by one, as the format wants it.
     own = {name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()}
     about = {"format": KIND, "manifest": manifest, "sha256": _checksum(manifest, own)}
-    data = save(own, metadata=about)
     with replacing(path) as partial:
-        partial.write_bytes(data)
+        partial.write_bytes(_packed(own, about))
 
 
 def check_finite(tensors: Mapping[str, Tensor], source: str) -> None:
@@ -235,11 +234,34 @@ def _counts(values: object) -> bool:
     )
 
 
+def _packed(tensors: Mapping[str, Tensor], about: Mapping[str, str]) -> bytes:
+    """The whole file. Unlike the library's, the same for the same content."""
+    header: dict[str, Any] = {"__metadata__": about}
+    parts, position = [], 0
+    # The wide types first, so that every tensor starts at a multiple of its own width.
+    for name, tensor in sorted(tensors.items(), key=lambda item: (-item[1].itemsize, item[0])):
+        part = _bytes(tensor)
+        header[name] = {
+            "dtype": NAMES[tensor.dtype],
+            "shape": list(tensor.shape),
+            "data_offsets": [position, position + len(part)],
+        }
+        parts.append(part)
+        position += len(part)
+    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return b"".join([len(text).to_bytes(8, "little"), text, *parts])
+
+
+def _bytes(tensor: Tensor) -> bytes:
+    return tensor.reshape(-1).view(torch.uint8).numpy().tobytes()
+
+
 def _checksum(manifest: str, tensors: Mapping[str, Tensor]) -> str:
     digest = hashlib.sha256(manifest.encode())
     for name in sorted(tensors):
         tensor = tensors[name].contiguous()
         about = json.dumps([name, NAMES.get(tensor.dtype, "?"), list(tensor.shape)])
         digest.update(about.encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+        digest.update(_bytes(tensor))
     return digest.hexdigest()

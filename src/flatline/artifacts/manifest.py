@@ -91,7 +91,7 @@ class Manifest(Section):
     features: int = Field(ge=1)
     static: int = Field(ge=0)
     edge_attributes: int = Field(ge=0)
-    lookback: int = Field(ge=1)
+    lookback: int = Field(ge=1, le=100_000)
     # Bounded, as every one of them is a module to build.
     horizons: tuple[int, ...] = Field(min_length=1, max_length=1000)
     levels: tuple[float, ...] = Field(max_length=1000)
