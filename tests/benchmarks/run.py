@@ -24,9 +24,9 @@ from rich.console import Console
 from rich.table import Table
 from side_by_side import Figure
 
-SUBJECTS = ("step", "loader", "losses", "metrics", "edges")
+SUBJECTS = ("step", "patchtst", "loader", "losses", "metrics", "edges")
 ON_DEMAND = ("scale",)
-PEERS = ("alphalens", "pandas", "pytorch_forecasting")
+PEERS = ("alphalens", "pandas", "pytorch_forecasting", "transformers")
 THREADS = 2
 
 

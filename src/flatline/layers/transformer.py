@@ -44,9 +44,15 @@ class SelfAttention(nn.Module):
     Keys and values have no bias: one on the keys adds the same number to every token's
     score, which no softmax sees, and one on the values passes through as one on the output.
 
+    A handful of tokens is too little work for a call of the attention kernel. *together*
+    sequences therefore share one call, behind a mask that keeps them apart: where it
+    stands the weights are exactly 0, so the result is what each would have alone.
+
     Args:
         hidden: Length of a token's vector.
         heads: Number of heads; divides *hidden*.
+        tokens: Length of a sequence; read only where *together* is more than 1.
+        together: Sequences that share one call of the kernel; divides their number.
 
     Raises:
         ShapeError: *heads* does not divide *hidden*.
@@ -59,7 +65,9 @@ class SelfAttention(nn.Module):
         torch.Size([3, 5, 16])
     """
 
-    def __init__(self, hidden: int, *, heads: int) -> None:
+    mask: Tensor | None
+
+    def __init__(self, hidden: int, *, heads: int, tokens: int = 0, together: int = 1) -> None:
         super().__init__()
         if hidden % heads:
             raise ShapeError(
@@ -71,6 +79,11 @@ class SelfAttention(nn.Module):
         self.key = nn.Linear(hidden, hidden, bias=False)
         self.value = nn.Linear(hidden, hidden, bias=False)
         self.out = nn.Linear(hidden, hidden)
+        mask = None
+        if together > 1:
+            sequence = torch.arange(together).repeat_interleave(tokens)
+            mask = torch.where(sequence == sequence[:, None], 0.0, -torch.inf)
+        self.register_buffer("mask", mask, persistent=False)
 
     def _by_head(self, x: Tensor) -> Tensor:
         """Shape (sequences, tokens, hidden), to (sequences, heads, tokens, hidden / heads)."""
@@ -90,10 +103,13 @@ class SelfAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Shape (sequences, tokens, hidden), to the same."""
+        shared = x if self.mask is None else x.reshape(-1, len(self.mask), x.shape[-1])
+        query, key = self._by_head(self.query(shared)), self._by_head(self.key(shared))
+        mask = None if self.mask is None else self.mask.to(query.dtype)
         found = functional.scaled_dot_product_attention(
-            self._by_head(self.query(x)), self._by_head(self.key(x)), self._by_head(self.value(x))
+            query, key, self._by_head(self.value(shared)), attn_mask=mask
         )
-        out: Tensor = self.out(found.transpose(1, 2).flatten(-2))
+        out: Tensor = self.out(found.transpose(1, 2).reshape(x.shape))
         return out
 
 
@@ -110,6 +126,8 @@ class EncoderLayer(nn.Module):
         dropout: Share of the inner layer, and of what each branch adds, set to 0 in training.
         depth: Layers of the encoder that this is one of. The last maps of both branches
             start smaller the deeper it is, so that what all of them add stays of one size.
+        tokens: See `SelfAttention`.
+        together: See `SelfAttention`.
 
     References:
         Vaswani et al., Attention Is All You Need, 2017, section 3.1; Zhang et al.,
@@ -130,11 +148,13 @@ class EncoderLayer(nn.Module):
         pre_norm: bool = True,
         dropout: float = 0.0,
         depth: int = 1,
+        tokens: int = 0,
+        together: int = 1,
     ) -> None:
         super().__init__()
         make_norm = TokenBatchNorm if norm == "batch" else nn.LayerNorm
         self.pre_norm = pre_norm
-        self.attention = SelfAttention(hidden, heads=heads)
+        self.attention = SelfAttention(hidden, heads=heads, tokens=tokens, together=together)
         self.attention_norm = make_norm(hidden)
         self.inner = nn.Linear(hidden, feed_forward)
         self.outer = nn.Linear(feed_forward, hidden)
@@ -171,6 +191,8 @@ class TransformerEncoder(nn.Module):
         norm: "batch" or "layer", see `EncoderLayer`.
         pre_norm: Where it stands, see `EncoderLayer`.
         dropout: See `EncoderLayer`.
+        tokens: See `SelfAttention`.
+        together: See `SelfAttention`.
 
     Raises:
         ShapeError: *heads* does not divide *hidden*.
@@ -191,6 +213,8 @@ class TransformerEncoder(nn.Module):
         norm: TokenNormName = "layer",
         pre_norm: bool = True,
         dropout: float = 0.0,
+        tokens: int = 0,
+        together: int = 1,
     ) -> None:
         super().__init__()
         self.layers = nn.ModuleList(
@@ -202,6 +226,8 @@ class TransformerEncoder(nn.Module):
                 pre_norm=pre_norm,
                 dropout=dropout,
                 depth=depth,
+                tokens=tokens,
+                together=together,
             )
             for _ in range(depth)
         )

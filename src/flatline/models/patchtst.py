@@ -20,6 +20,10 @@ from flatline.models.settings import PatchTSTSettings
 
 __all__ = ["PatchEncoder", "PatchTST"]
 
+# Tokens that share a call of the attention kernel: fewer make the calls outweigh the
+# work, more are work on what the mask then hides.
+KERNEL_TOKENS = 16
+
 # Spread of a fresh model's scores, as a multiple of the spread of a row's state.
 HEAD_GAIN = 0.5
 
@@ -78,6 +82,8 @@ class PatchEncoder(nn.Module):
             norm=norm,
             pre_norm=pre_norm,
             dropout=dropout,
+            tokens=self.patches.count,
+            together=_together(sizes.features, self.patches.count),
         )
         self.pooling = pooling
         kept = self.patches.count if pooling == "flatten" else 1
@@ -92,6 +98,12 @@ class PatchEncoder(nn.Module):
         elif self.pooling == "max":
             found = found.amax(2)
         return found.flatten(1)
+
+
+def _together(features: int, tokens: int) -> int:
+    """How many features of a row share a call: a divisor, so that no row waits for another."""
+    divisors = [n for n in range(1, features + 1) if features % n == 0]
+    return min(divisors, key=lambda n: abs(math.log(n * tokens / KERNEL_TOKENS)))
 
 
 class PatchTST(nn.Module):
