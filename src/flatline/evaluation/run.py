@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,9 +47,19 @@ PREDICTIONS = "predictions.parquet"
 
 
 def train_run(
-    experiment: Experiment, run_dir: Path, *, resume: bool = False
+    experiment: Experiment,
+    run_dir: Path,
+    *,
+    resume: bool = False,
+    callbacks: Sequence[Callback] = (),
 ) -> tuple[nn.Module, FitResult]:
     """Train a fresh model in a new run folder, or go on with the run that is there.
+
+    Args:
+        experiment: What to train on, and how.
+        run_dir: Folder of the run.
+        resume: Go on with the run that is there.
+        callbacks: More Lightning callbacks, beside those that the settings ask for.
 
     Returns:
         The model with the weights of its best epoch, and what the training came to.
@@ -71,7 +81,7 @@ def train_run(
         experiment.batches("valid"),
         settings.training,
         run_dir=run_dir,
-        callbacks=callbacks_of(settings),
+        callbacks=[*callbacks_of(settings), *callbacks],
         resume=resume,
         effective=settings.model_dump(mode="json"),
         data=fingerprint(experiment.panel),

@@ -11,11 +11,12 @@ from typing import Any
 from rich.table import Table
 
 from flatline.errors import SettingsError
-from flatline.evaluation.walkforward_jobs import Died, run_processes, share_of_cores
-from flatline.evaluation.walkforward_plan import Plan, Window, held, open_plan
+from flatline.evaluation.jobs import Died, run_processes, share_of_cores
+from flatline.evaluation.walkforward_plan import Plan, Window, open_plan
 from flatline.evaluation.walkforward_report import Report, make_report, window_table, write_windows
 from flatline.evaluation.walkforward_results import Row, dead_row
-from flatline.evaluation.walkforward_window import run_window
+from flatline.evaluation.walkforward_window import run_window, settled_row
+from flatline.evaluation.work_folder import held
 from flatline.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -92,12 +93,12 @@ def run_walk_forward(
             on_stage=lambda stage: on_stage(stage, None),
         )
         windows = plan.windows[:most_windows]
-        if plan.threads > share_of_cores(jobs):
+        if plan.work.threads > share_of_cores(jobs):
             log.warning(
                 "[walkforward] jobs=%d threads=%d more than there are cores; the threads are those "
                 "it began with, so that the sums stay the same",
                 jobs,
-                plan.threads,
+                plan.work.threads,
             )
         rows: dict[int, Row] = {}
 
@@ -127,25 +128,32 @@ def _work(
     Also where there is one at a time: nothing of a window reaches the next, and the
     sums do not depend on the number of jobs.
     """
-    count = 0
+    count, left = 0, list[Window]()
 
     def staged(position: int, stage: str) -> None:
-        number = windows[position].number
+        number = left[position].number
         on_stage(f"window {number} of {len(windows)}: {stage}", count / len(windows))
 
     def answered(position: int, answer: Row | Died) -> None:
         nonlocal count
         count += 1
         if isinstance(answer, Died):
-            answer = dead_row(windows[position], "killed", str(answer))
+            answer = dead_row(left[position], "killed", str(answer))
         done(answer)
 
-    on_stage(f"0 of {len(windows)} windows", 0.0)
+    on_stage("looking at what is there", 0.0)
+    for window in windows:
+        row = settled_row(plan, window, learners=learners)
+        if row is None:
+            left.append(window)
+        else:
+            count += 1
+            done(row)
     run_processes(
         _in_process,
-        [(plan, window, learners) for window in windows],
+        [(plan, window, learners) for window in left],
         jobs=jobs,
-        threads=plan.threads,
+        threads=plan.work.threads,
         on_done=answered,
         on_stage=staged,
     )

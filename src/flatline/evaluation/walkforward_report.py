@@ -18,9 +18,10 @@ from flatline.data.panel import Panel
 from flatline.errors import ArtifactError
 from flatline.evaluation.comparison import EXPOSURES, Compared, compare, comparison_table
 from flatline.evaluation.pooled import Pooled, pool, pooled_tables
-from flatline.evaluation.walkforward_plan import Plan, read_json
+from flatline.evaluation.walkforward_plan import Plan
 from flatline.evaluation.walkforward_results import MODEL, Row, results_of
 from flatline.evaluation.walkforward_window import learner_names
+from flatline.evaluation.work_folder import read_json
 from flatline.files import replacing
 
 __all__ = ["Report", "make_report", "stitch", "window_table", "write_windows"]
@@ -69,7 +70,7 @@ def make_report(plan: Plan, rows: Sequence[Row], *, learners: bool, cost: float)
     whole = [row for row in rows if row.status == "finished"]
     if not whole:
         return None
-    model = str(plan.settings.model.name)
+    model = plan.model
     frames = {model: stitch(plan, whole, MODEL)}
     path = plan.folder / PREDICTIONS
     with replacing(path) as partial:
@@ -80,7 +81,7 @@ def make_report(plan: Plan, rows: Sequence[Row], *, learners: bool, cost: float)
         frames[name] = stitch(plan, whole, name)
         records = [read_json(results_of(plan.folder, r.window) / "learners.json") for r in whole]
         seconds[name] = float(np.mean([record[name]["seconds"] for record in records]))
-    panel = _exposed(plan.raw().panel)
+    panel = _exposed(plan.work.raw().panel)
     missing = sum(_days(panel, row) for row in rows if row.status != "finished")
     cross_section = len(panel.codes) > 1
     return Report(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,8 @@ from typing import Any
 import polars as pl
 
 from flatline.errors import ArtifactError
-from flatline.evaluation.walkforward_plan import Plan, Window, comparable, read_json
+from flatline.evaluation.walkforward_plan import Plan, Window
+from flatline.evaluation.work_folder import comparable, read_json
 from flatline.files import replacing, write_text
 
 __all__ = [
@@ -117,13 +117,9 @@ def digest(path: Path) -> str:
 
 
 def _identity(plan: Plan, window: Window) -> dict[str, str]:
-    settings = json.dumps(comparable_split(window), sort_keys=True)
-    return {"settings": hashlib.sha256(settings.encode()).hexdigest()[:16], "data": plan.data}
-
-
-def comparable_split(window: Window) -> Mapping[str, Any]:
-    """The settings of a window that its results depend on, its dates included."""
-    return comparable(window.settings) | window.settings.data.split.model_dump(mode="json")
+    """The settings of a window that its results depend on, its dates included, and its data."""
+    settings = json.dumps(comparable(window.settings), sort_keys=True)
+    return {"settings": hashlib.sha256(settings.encode()).hexdigest()[:16], "data": plan.work.data}
 
 
 def record_row(plan: Plan, window: Window, row: Row) -> None:

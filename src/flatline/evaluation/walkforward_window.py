@@ -28,7 +28,7 @@ from flatline.evaluation.learners import (
 )
 from flatline.evaluation.pooled import judged_days
 from flatline.evaluation.run import predict_test, train_run
-from flatline.evaluation.walkforward_plan import Plan, Window, read_json
+from flatline.evaluation.walkforward_plan import Plan, Window
 from flatline.evaluation.walkforward_results import (
     MODEL,
     Row,
@@ -39,10 +39,11 @@ from flatline.evaluation.walkforward_results import (
     results_of,
     save_frame,
 )
+from flatline.evaluation.work_folder import read_json
 from flatline.files import write_text
 from flatline.metrics import daily_metrics, find_flat
 
-__all__ = ["learner_names", "run_window"]
+__all__ = ["learner_names", "run_window", "settled_row"]
 
 log = logging.getLogger(__name__)
 NAIVE: Mapping[str, Callable[[Panel, NDArray[np.int64]], pl.DataFrame]] = {
@@ -106,7 +107,7 @@ def _opened(
     def experiment() -> Experiment:
         if not found:
             on_stage("normalising")
-            found.append(cut(window.settings, plan.raw(), memory_map=scratch))
+            found.append(cut(window.settings, plan.work.raw(), memory_map=scratch))
         return found[0]
 
     try:
@@ -195,16 +196,38 @@ def _known(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
+def _learned(results: Path) -> tuple[dict[str, Any], list[str]]:
+    """The record of the learners of a window, and which of them are still to be fitted."""
+    record = results / "learners.json"
+    done = read_json(record) if record.exists() else {}
+    left = [
+        name
+        for name in learner_names()
+        if name not in done or done[name]["digest"] != digest(results / f"{name}.parquet")
+    ]
+    return done, left
+
+
+def settled_row(plan: Plan, window: Window, *, learners: bool) -> Row | None:
+    """The row of a window of which nothing is left to be done; None where something is.
+
+    Raises:
+        ArtifactError: What is there is that of another window.
+    """
+    row = kept_row(plan, window)
+    if row is None or row.status != "finished" or not learners:
+        return row
+    return None if _learned(results_of(plan.folder, window.number))[1] else row
+
+
 def _learn(
     results: Path, opened: Callable[[], Experiment], on_stage: Callable[[str], None]
 ) -> None:
     """Fit the learners that have not been fitted yet, and score their test days."""
     record = results / "learners.json"
-    done = read_json(record) if record.exists() else {}
-    for name in learner_names():
+    done, left = _learned(results)
+    for name in left:
         path = results / f"{name}.parquet"
-        if name in done and done[name]["digest"] == digest(path):
-            continue
         experiment = opened()
         on_stage(f"fitting {name}")
         started = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Windows side by side: a fresh process for each, so many at a time.
+"""Tasks side by side: a fresh process for each, so many at a time.
 
 Processes are spawned, never forked: a fork after threads have started may hang.
 Each has its own number of threads, so that they do not fight for the cores. No
