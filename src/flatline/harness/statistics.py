@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,41 +11,40 @@ from scipy import stats
 
 from flatline.metrics.bootstrap import block_length
 
-__all__ = ["BlockMean", "block_mean", "reach"]
+__all__ = ["Estimate", "block_mean", "reach", "shifted_mean"]
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
-class BlockMean:
-    """A mean over days, and how well blocks of days fix it.
+class Estimate:
+    """A number, and how far from 0 chance takes it where its true value is 0.
 
     Args:
-        mean: Over the defined days; NaN where there is none.
-        error: Standard error of the mean; NaN where there are too few days to tell.
-        blocks: Blocks of consecutive days that were taken for independent.
+        value: NaN where it is undefined.
+        error: Standard deviation under the null; NaN where there are too few days to tell.
+        free: Degrees of freedom that the error was taken from.
     """
 
-    mean: float
+    value: float
     error: float
-    blocks: int
+    free: float
 
     def bound(self, chance: float) -> float:
-        """What the mean exceeds with probability *chance* where its true value is 0."""
-        if self.blocks < 2:
-            return float("inf")
-        return float(stats.t.ppf(1 - chance, self.blocks - 1) * self.error)
+        """What chance exceeds with probability *chance*."""
+        if self.free < 1 or math.isnan(self.error):
+            return math.inf
+        return float(stats.t.ppf(1 - chance, self.free) * self.error)
 
     def miss(self, chance: float) -> float | None:
-        """How often a true value as large as the mean would stay under the bound."""
-        if self.blocks < 2 or not self.error > 0:
+        """How often one whose true value is the one measured would stay under the bound."""
+        if self.free < 1 or not self.error > 0:
             return None
-        free = self.blocks - 1
-        bound = stats.t.ppf(1 - chance, free)
-        return float(stats.nct.cdf(bound, free, self.mean / self.error))
+        bound = stats.t.ppf(1 - chance, self.free)
+        return float(stats.norm.cdf(bound - self.value / self.error))
 
 
-def block_mean(per_day: ArrayLike) -> BlockMean:
+def block_mean(per_day: ArrayLike) -> Estimate:
     """The mean of daily values whose neighbours depend on each other.
 
     Consecutive days are averaged to blocks, as long as the values' autocorrelation
@@ -61,20 +61,47 @@ def block_mean(per_day: ArrayLike) -> BlockMean:
     Example:
         >>> ic = 0.05 + 0.1 * np.random.default_rng(0).standard_normal(250)
         >>> found = block_mean(ic)
-        >>> found.mean > found.bound(0.001)
+        >>> found.value > found.bound(0.001)
         True
     """
     values = np.asarray(per_day, dtype=np.float64)
     known = values[np.isfinite(values)]
     if known.size == 0:
-        return BlockMean(float("nan"), float("nan"), 0)
+        return Estimate(math.nan, math.nan, 0)
     mean = float(known.mean())
     blocks = known.size // block_length(known)
     if blocks < 2:
-        return BlockMean(mean, float("nan"), blocks)
+        return Estimate(mean, math.nan, 0)
     edges = np.linspace(0, known.size, blocks + 1).astype(np.int64)
     means = np.add.reduceat(known, edges[:-1]) / np.diff(edges)
-    return BlockMean(mean, float(means.std(ddof=1) / np.sqrt(blocks)), blocks)
+    return Estimate(mean, float(means.std(ddof=1) / np.sqrt(blocks)), blocks - 1)
+
+
+def shifted_mean(x: ArrayLike, y: ArrayLike) -> Estimate:
+    """The mean product of two series in time, against the same with one shifted around.
+
+    A shift keeps each series as it is, spells and all, and takes away what they have to
+    do with each other: over all shifts, the products are those of two unrelated series.
+
+    Args:
+        x: Of mean 0. Shape (days,).
+        y: Of mean 0. Shape (days,).
+
+    References:
+        Theiler and Prichard, Constrained-realization Monte-Carlo method for hypothesis
+        testing, 1996, section 4 (what a null keeps).
+
+    Example:
+        >>> wave = np.sin(np.arange(400) / 50 * 2 * np.pi)
+        >>> found = shifted_mean(wave, wave)
+        >>> round(found.value, 2), round(found.error, 2)
+        (0.5, 0.35)
+    """
+    a, b = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
+    if a.size < 2 or not (np.isfinite(a).all() and np.isfinite(b).all()):
+        return Estimate(math.nan, math.nan, 0)
+    products = np.fft.irfft(np.fft.rfft(a) * np.conj(np.fft.rfft(b)), a.size) / a.size
+    return Estimate(float((a * b).mean()), float(products.std()), math.inf)
 
 
 def reach(count: int, chance: float, *, draws: float = 1.0) -> float:

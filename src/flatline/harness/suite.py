@@ -150,10 +150,9 @@ def _skill(subject: Subject, scored: Scored, place: Place) -> Verdict:
 
 
 def _class_judges(subject: Subject, run: Smoke, place: Place) -> list[Callable[[], Verdict]]:
-    probability, label = run.scored.probability, run.scored.label
-    if probability is None or label is None:
+    if run.train is None or run.train.probability is None or run.train.label is None:
         return [partial(replace, verdict) for verdict in classes.no_classes()]
-    p, y, day = _array(probability), _array(label), run.scored.day.numpy()
+    p, y, day = _array(run.train.probability), _array(run.train.label), run.train.day.numpy()
     suspect = _last_sigmoid(run.model)
     return [
         lambda: classes.beyond_the_prior(p, y, day, axis=subject.axis),

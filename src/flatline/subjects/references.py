@@ -4,33 +4,49 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from flatline.batch import DayBatch, Forecast, Labels, days_of
-from flatline.data.batches import DayBatches
+from flatline.data.series_market import SeriesMarket
 from flatline.errors import SettingsError
-from flatline.evaluation.experiment import Experiment, assemble
+from flatline.evaluation.experiment import Experiment, Split, assemble
 from flatline.harness import Subject
-from flatline.section import nearest
 from flatline.settings import Settings, load_settings
-from flatline.subjects import GATE_SETTINGS
+from flatline.subjects import GATE_SETTINGS, gate_settings
+from flatline.subjects.attention import attends, attention_weights
 from flatline.training.optimizer import make_optimizer
 
 __all__ = ["REFERENCES", "find_reference", "reference", "subject_of"]
 
-# Validation days that the gate scores: enough for tight intervals, seconds to score.
-VALID_DAYS = 30
+# Days of a cross-section that the gate scores: enough for tight intervals, seconds to score.
+SCORED_DAYS = 30
 
 
 def subject_of(experiment: Experiment, *, name: str) -> Subject:
-    """The model, batches and loss of an experiment, as the harness sees them."""
-    splits: Mapping[str, DayBatches] = {
+    """The model, batches and loss of an experiment, as the harness sees them.
+
+    A model of a single series is judged along time. One that is trained on cross-entropy
+    alone puts out logits of a class and is judged as a classifier. The test days are the
+    later period.
+    """
+    series = experiment.settings.data.series is not None
+    most = None if series else SCORED_DAYS
+    splits: Mapping[str, Any] = {
         "train": experiment.batches("train"),
-        "valid": experiment.batches("valid", most_days=VALID_DAYS),
+        **{s: experiment.batches(s, most_days=most) for s in _held_out()},
     }
-    expected = experiment.oracle()
+    expected = expected_of(experiment)
+
+    def batches(split: str) -> Any:  # noqa: ANN401 (an iterable of batches)
+        # The same days in the same order each time: what was measured before the
+        # training is measured again after it.
+        splits[split].set_epoch(0)
+        return splits[split]
 
     def loss(outputs: Forecast, targets: Labels, inputs: DayBatch) -> Tensor:
         # A fresh one each time: the harness may ask for the same batch twice, and a
@@ -51,16 +67,60 @@ def subject_of(experiment: Experiment, *, name: str) -> Subject:
     return Subject(
         name=name,
         model=experiment.model,
-        batches=lambda split: splits[split],
+        batches=batches,
         loss=loss,
         scores=lambda outputs: outputs.point,
         optimizer=lambda model: make_optimizer(model, experiment.settings.training),
         oracle=None if expected is None else oracle,
+        axis="time" if series else "stocks",
+        later="test",
+        attention=attention_weights if attends(experiment.model()) else None,
+        **_classes(experiment),
     )
 
 
+def expected_of(experiment: Experiment) -> NDArray[np.float64] | None:
+    """What the embedded market knows of every date and stock; None for prices from files.
+
+    Returns:
+        Expected log return, or chance of the class for a single series.
+        Shape (dates, stocks, horizons).
+    """
+    market, settings = experiment.market, experiment.settings
+    if not isinstance(market, SeriesMarket):
+        return experiment.oracle()
+    chances = market.touch_probability(settings.data.horizons, rise=settings.loss.bce_threshold)
+    found: NDArray[np.float64] = chances[np.searchsorted(market.dates, experiment.panel.dates)]
+    return found[:, None]
+
+
+def _held_out() -> tuple[Split, Split]:
+    return "valid", "test"
+
+
+def _classes(experiment: Experiment) -> dict[str, Any]:
+    """The parts of a classifier, where the loss is cross-entropy alone."""
+    loss = experiment.settings.loss
+    if set(loss.weights) != {"bce"}:
+        return {}
+    return {
+        "probabilities": lambda outputs: torch.sigmoid(outputs.point),
+        "classes": lambda labels: labels > loss.bce_threshold,
+    }
+
+
+def _reference(experiment: Experiment, *, name: str) -> Subject:
+    made = experiment.settings.model.name
+    if made != name:
+        raise SettingsError(
+            f"model.name is {made!r}, expected {name!r}: that is the subject to judge. "
+            f"Judge the subject {made!r}, or set model.name."
+        )
+    return subject_of(experiment, name=name)
+
+
 REFERENCES: Mapping[str, Callable[[Experiment], Subject]] = {
-    "atft_gat_fan": partial(subject_of, name="atft_gat_fan")
+    name: partial(_reference, name=name) for name in GATE_SETTINGS
 }
 
 
@@ -72,13 +132,13 @@ def reference(name: str, settings: Settings | None = None) -> Subject:
         settings: Data, model, loss and optimisation; None for its own of `GATE_SETTINGS`.
 
     Raises:
-        SettingsError: The name is not known.
+        SettingsError: The name is not known, or the settings are of another model.
 
     Example:
-        >>> reference("atft_gat_fun")
+        >>> reference("patch_tst")
         Traceback (most recent call last):
-        flatline.errors.SettingsError: subject is 'atft_gat_fun', expected one of
-        ['atft_gat_fan']. Did you mean 'atft_gat_fan'?
+        flatline.errors.SettingsError: subject is 'patch_tst', expected one of
+        ['apex', 'atft_gat_fan', 'patchtst']. Did you mean 'patchtst'?
     """
     make = find_reference(name)
     return make(assemble(settings or load_settings(GATE_SETTINGS[name], environ={})))
@@ -90,9 +150,5 @@ def find_reference(name: str) -> Callable[[Experiment], Subject]:
     Raises:
         SettingsError: The name is not known.
     """
-    if name not in REFERENCES:
-        raise SettingsError(
-            f"subject is {name!r}, expected one of {sorted(REFERENCES)}. "
-            f"{nearest(name, REFERENCES)}"
-        )
+    gate_settings(name)
     return REFERENCES[name]

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flatline.harness.checks.degeneracy import WHERE, spread
-from flatline.harness.statistics import BlockMean, block_mean
+from flatline.harness.statistics import Estimate, block_mean, shifted_mean
 from flatline.harness.subject import Axis
 from flatline.harness.verdicts import Culprit, Stage, Status, Verdict
 from flatline.metrics.blocks import DayBlocks
@@ -17,7 +17,7 @@ from flatline.metrics.dispersion import SCALE_FLOOR, Flat, find_flat, rounding_f
 from flatline.metrics.ranks import rank_rows
 from flatline.metrics.variance import within_day
 
-__all__ = ["Prior", "beyond_the_prior", "no_classes", "one_sigmoid"]
+__all__ = ["Prior", "beyond_the_prior", "name_flat", "no_classes", "one_sigmoid"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -43,7 +43,7 @@ class Prior:
     base: float
     claim: float
     chance: float
-    auc: BlockMean
+    auc: Estimate
 
 
 def beyond_the_prior(
@@ -57,9 +57,10 @@ def beyond_the_prior(
     """For every horizon, probabilities must say more than the share of the class.
 
     They are at the prior where two things hold: they tell the classes apart no better
-    than chance would (AUC, a one-sided t test over blocks of days), and they hardly
-    claim to, their spread being that of a forecast whose correlation chance reaches too.
-    A spread that does tell the classes apart may be small.
+    than chance would (AUC, against series shifted in time, or over blocks of days), and
+    they hardly claim to, their spread being that of a forecast whose correlation chance
+    reaches too. A spread that does tell the classes apart may be small. The rows are those
+    the model was trained on: what it cannot tell apart there it can nowhere.
 
     Args:
         probability: Of the class. Shape (rows, horizons).
@@ -69,14 +70,12 @@ def beyond_the_prior(
         chance: Probability that probabilities which know nothing pass by their AUC.
     """
     found = [_prior(p, y, day, axis, chance) for p, y in zip(probability.T, label.T, strict=True)]
-    bounds = [
-        SCALE_FLOOR if prior.auc.mean > prior.auc.bound(chance) else prior.chance for prior in found
-    ]
+    bounds = [SCALE_FLOOR if one.auc.value > one.auc.bound(chance) else one.chance for one in found]
     margin = [prior.claim - bound for prior, bound in zip(found, bounds, strict=True)]
     worst = int(np.argmin(np.nan_to_num(margin, nan=-np.inf)))
     prior, bound = found[worst], bounds[worst]
     leaves = bool(prior.claim > bound)
-    listed = " ".join(f"{0.5 + one.auc.mean:.2f}" for one in found)
+    listed = " ".join(f"{0.5 + one.auc.value:.2f}" for one in found)
     return Verdict(
         check=PRIOR,
         stage=Stage.TRAINED,
@@ -85,7 +84,7 @@ def beyond_the_prior(
         bound=bound,
         unit=f"spread of the probabilities / of the classes, {WHERE[axis]}",
         measured=(
-            f"AUC by horizon {listed}; column {worst} has {0.5 + prior.auc.mean:.3f} (chance "
+            f"AUC by horizon {listed}; column {worst} has {0.5 + prior.auc.value:.3f} (chance "
             f"reaches {0.5 + prior.auc.bound(chance):.3f}) and probabilities around "
             f"{prior.mean:.3f} at a base rate of {prior.base:.3f}, whose spread is "
             f"{prior.claim:.3g} of the classes', expected more than {bound:.3g}"
@@ -94,9 +93,10 @@ def beyond_the_prior(
         hint=""
         if leaves
         else (
-            f"{Flat.CLASS_PRIOR}: every probability is about {prior.mean:.3f}, beside a base rate "
-            f"of {prior.base:.3f}, and what is left of a spread does not tell the classes apart. "
-            "Look at the scale of the features and at the weight of the classes in the loss."
+            f"{name_flat(prior.mean, prior.base)}: every probability is about {prior.mean:.3f}, "
+            f"beside a base rate of {prior.base:.3f}, and what is left of a spread does not tell "
+            "the classes apart. Look at the scale of the features and at the weight of the "
+            "classes in the loss."
         ),
     )
 
@@ -155,6 +155,12 @@ def one_sigmoid(
     )
 
 
+def name_flat(mean: float, base: float) -> str:
+    """What to call probabilities that are all about *mean*: only the name hangs on it."""
+    near = abs(mean - base) <= min(base, 1 - base) / 2
+    return str(Flat.CLASS_PRIOR) if near else f"{Flat.CONSTANT}, off the base rate"
+
+
 def no_classes() -> list[Verdict]:
     """A subject without probabilities has no class prior and no sigmoid; that is said."""
     return [
@@ -172,26 +178,26 @@ def _prior(p: Floats, y: Floats, day: Ints, axis: Axis, chance: float) -> Prior:
     known = np.isfinite(y)
     order = np.argsort(day[known], kind="stable")
     p, y, day = p[known][order], y[known][order], day[known][order]
-    groups = DayBlocks.of(day if axis == "stocks" else np.zeros_like(day))
-    days = DayBlocks.of(day)
-    product = np.prod(within_day(np.stack([p, y]), groups), axis=0)
     spreads = [float(spread(x[:, None], day, axis=axis)[0]) for x in (p, y)]
     # Neither varies: 0 / 0, which is NaN, and fails every comparison.
     with np.errstate(divide="ignore", invalid="ignore"):
-        by_day = days.total(product) * (days.count / days.rows) / np.prod(spreads)
         claim = float(np.float64(spreads[0]) / spreads[1])
-    return Prior(
-        mean=float(p.mean()),
-        base=float(y.mean()),
-        claim=claim,
-        chance=block_mean(by_day).bound(chance),
-        auc=block_mean(daily_auc(p, y, day) - 0.5 if axis == "stocks" else _areas(p, y)),
-    )
+        size = np.prod(spreads)
+        correlation, auc = (_in_time if axis == "time" else _by_day)(p, y, day, size)
+    return Prior(float(p.mean()), float(y.mean()), claim, correlation.bound(chance), auc)
 
 
-def _areas(p: Floats, y: Floats) -> Floats:
-    """What each day of a series adds to its AUC less one half: their mean. Shape (days,)."""
-    pairs = y.sum() * (len(y) - y.sum())
-    if not pairs or not np.isfinite(p).all():
-        return np.full(len(y), np.nan)
-    return np.asarray(rank_rows(p[None]).centred[0] * (y - y.mean()) * len(y) / pairs)
+def _in_time(p: Floats, y: Floats, _day: Ints, size: np.floating) -> tuple[Estimate, Estimate]:
+    """Correlation, and AUC less one half, along time."""
+    ones, label = y.sum(), y - y.mean()
+    rank = rank_rows(p[None]).centred[0] * len(y) / (ones * (len(y) - ones))
+    return shifted_mean((p - p.mean()) / size, label), shifted_mean(rank, label)
+
+
+def _by_day(p: Floats, y: Floats, day: Ints, size: np.floating) -> tuple[Estimate, Estimate]:
+    """The same within the day, averaged over days."""
+    days = DayBlocks.of(day)
+    product = np.prod(within_day(np.stack([p, y]), days), axis=0)
+    # Their mean over days is that over rows.
+    of_day = days.total(product) * (days.count / days.rows) / size
+    return block_mean(of_day), block_mean(daily_auc(p, y, day) - 0.5)

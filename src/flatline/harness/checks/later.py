@@ -8,6 +8,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from flatline.harness.checks.classes import name_flat
 from flatline.harness.checks.degeneracy import WHERE, name_kinds, spread
 from flatline.harness.statistics import reach
 from flatline.harness.subject import Axis
@@ -273,9 +274,7 @@ def _collapse(later: Period, column: int, noun: str, now: float, usual: float) -
         known = np.isfinite(later.label[:, column])
         mean = float(later.score[known, column].mean())
         share = float(later.label[known, column].mean())
-        # As near as half the distance to a coin or to certainty; only the name hangs on it.
-        near = abs(mean - share) <= min(share, 1 - share) / 2
-        kind = str(Flat.CLASS_PRIOR) if near else f"{Flat.CONSTANT}, off the base rate"
+        kind = name_flat(mean, share)
         beside = f" around {mean:.3f}, beside a base rate of {share:.3f}"
     return (
         f"{kind}: {noun} still vary on the train period, on the later one by {now / usual:.2g} of "

@@ -34,8 +34,8 @@ class Smoke:
         scored: Eval-mode scores of the validation split after training.
         again: The same scores, evaluated once more. Shape (rows, horizons).
         train: Eval-mode scores of the first training batches after training; None where
-            the subject has no later period to hold them against.
-        later: The same of the later period.
+            no check asks for them.
+        later: The same of the later period; None where the subject has none.
         steps: Optimizer steps taken.
         rows_per_second: Training throughput.
         peak_bytes: Peak memory of the device, None on the CPU.
@@ -86,8 +86,9 @@ def smoke(
     seconds = time.perf_counter() - started
     scored = score_split(subject, model, "valid", place)
     train = later = None
-    if subject.later is not None:
+    if subject.later is not None or subject.probabilities is not None:
         train = score_split(subject, model, "train", place, limit=PROBE_BATCHES, attention=True)
+    if subject.later is not None:
         later = score_split(subject, model, subject.later, place, attention=True)
     return Smoke(
         model=model,
