@@ -75,6 +75,17 @@ def test_layer_scale_multiplies_the_scores_and_learns():
     assert half.horizons["1"].scale.factor.grad != 0
 
 
+def test_without_an_intercept_nothing_is_added():
+    """The apex variant is then linear: no state, no score; drawn afresh it stays so."""
+    layer = head(variant="apex", levels=(), intercept=False)
+    with torch.no_grad():
+        for part in layer.horizons.values():
+            part.reset_parameters()
+    assert (layer(torch.zeros(3, 16))[0] == 0).all()
+    assert not any(name.endswith("bias") for name, _ in layer.named_parameters())
+    assert layer(torch.randn(3, 16))[0].std() > 0
+
+
 def test_layernorm_takes_the_size_of_the_state():
     """With it, ten times the state gives the same apex scores; without it, ten times them."""
     state = torch.randn(9, 16)
@@ -111,6 +122,7 @@ def test_hooks_see_a_horizon_before_and_after_scaling():
         ({"horizons": (0, 5)}, "each 1 or more"),
         ({"levels": (0.5, 0.25)}, "ascending"),
         ({"levels": (0.0, 0.5)}, "between 0 and 1"),
+        ({"intercept": False}, "without an intercept"),
     ],
 )
 def test_impossible_horizons_and_levels_are_refused(options, message):
