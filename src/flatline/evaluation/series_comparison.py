@@ -14,6 +14,7 @@ from flatline.data.panel import Panel
 from flatline.data.series_features import FEATURE_SETS
 from flatline.errors import ArtifactError, SettingsError
 from flatline.evaluation.experiment import prepare
+from flatline.evaluation.jobs import Died, run_processes
 from flatline.evaluation.series_cells import (
     NORMALISERS,
     Cell,
@@ -32,8 +33,7 @@ from flatline.evaluation.series_report import (
     period_figures,
     skill_table,
 )
-from flatline.evaluation.walkforward_jobs import Died, run_processes
-from flatline.evaluation.walkforward_plan import held
+from flatline.evaluation.work_folder import held
 from flatline.section import nearest
 from flatline.settings import Settings
 
