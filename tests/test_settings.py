@@ -37,10 +37,10 @@ WIRED_ABOVE = {"data.graph.enabled", "data.graph.rebuild_every", "run.single_pro
 
 
 def at(settings, path):
-    """The value at a place of the tree; None where a mapping has no such key."""
+    """The value at a place of the tree; None where it has no such place, as of another model."""
     value = settings
     for name in path.split("."):
-        value = value.get(name) if isinstance(value, dict) else getattr(value, name)
+        value = value.get(name) if isinstance(value, dict) else getattr(value, name, None)
     return value
 
 

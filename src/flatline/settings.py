@@ -18,6 +18,7 @@ from pydantic import ValidationError, model_validator
 
 from flatline.data.settings import DataSettings
 from flatline.errors import SettingsError
+from flatline.losses.laws import LAWS
 from flatline.losses.settings import BlendSettings
 from flatline.models.settings import AtftGatFanSettings, ModelSettings
 from flatline.section import IdleSettingError, Section
@@ -103,6 +104,12 @@ class Settings(Section):
             raise ValueError(
                 f"{where}weights.turnover is set with data.shuffle, expected days that follow each "
                 "other in a batch. Set data.shuffle to false and data.batch_rows to several days."
+            )
+        blind = sorted(term for term in weights if LAWS[term].reads == "quantiles")
+        if blind and not self.model.gives_quantiles:
+            raise ValueError(
+                f"{where}weights.{blind[0]} is set but model {self.model.name!r} gives no "
+                "quantiles, expected terms on its scores. Set the weight to 0."
             )
 
 

@@ -8,6 +8,7 @@ from scipy.stats import spearmanr
 
 from flatline.errors import SettingsError, ShapeError
 from flatline.models import PatchTSTSettings, attention_entropy
+from flatline.settings import Settings
 from models.patch_cases import apex, draw, patchtst
 
 VARIANTS = [
@@ -315,3 +316,12 @@ def test_settings_know_their_names():
         with pytest.raises(SettingsError, match=f"^{next(iter(wrong))} is "):
             PatchTSTSettings(**wrong)
     assert all(field.description for field in PatchTSTSettings.model_fields.values())
+
+
+@pytest.mark.parametrize("model", [{"name": "apex"}, {"name": "patchtst", "task": "ranking"}])
+def test_a_loss_on_quantiles_that_are_not_given_is_refused(model):
+    """When the settings are read, before any price is."""
+    with pytest.raises(SettingsError, match=r"pinball is set but model .* gives no quantiles"):
+        Settings(model=model)
+    Settings(model=model, loss={"weights": {"listnet": 1.0}})
+    Settings(model={"name": "patchtst"})
