@@ -14,6 +14,7 @@ from flatline.cli.export import export
 from flatline.cli.gate import gate
 from flatline.cli.normalisers import normalisers
 from flatline.cli.options import NAMES
+from flatline.cli.sweep import sweep
 from flatline.cli.train import train
 from flatline.cli.walkforward import walkforward
 from flatline.errors import DegenerateError, FlatlineError, NoValidDayError
@@ -28,7 +29,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 # In the order in which the help lists them.
-for command in (gate, train, evaluate, backtest, normalisers, walkforward, export, doctor):
+for command in (gate, train, evaluate, backtest, normalisers, walkforward, sweep, export, doctor):
     # Commands that make settings tell which names of the shell are read.
     app.command(epilog=NAMES if "set_" in command.__annotations__ else None)(command)
 
