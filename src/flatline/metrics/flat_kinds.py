@@ -137,6 +137,11 @@ class Scores:
         """Whether a day holds two stocks: else all is one series in time."""
         return bool((self.blocks.lengths > 1).any())
 
+    @property
+    def where(self) -> str:
+        """What the spread of `day_std` is taken over."""
+        return "within the day" if self.cross_section else "in time"
+
     @cached_property
     def std(self) -> Floats:
         """Standard deviation over all rows. Shape (horizons,)."""

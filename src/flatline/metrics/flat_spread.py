@@ -30,6 +30,7 @@ def _spread_of(s: Scores, k: int) -> tuple[Flat, float, float, str, str] | None:
     floor, std, day_std = float(s.floor[k]), float(s.std[k]), float(s.day_std[k])
     mean = float(s.columns[k].mean())
     label_std = float("nan") if s.label_std is None else float(s.label_std[k])
+    noun, where = ("probability" if s.probability else "score"), s.where
     label_mean = float("nan") if s.label_mean is None else float(s.label_mean[k])
     vanished = k in s.vanished
     if s.probability and (std <= floor or vanished) and _near_base_rate(s, k):
@@ -37,10 +38,10 @@ def _spread_of(s: Scores, k: int) -> tuple[Flat, float, float, str, str] | None:
             Flat.CLASS_PRIOR,
             day_std,
             max(floor, SCALE_FLOOR * label_std),
-            "std of probability within the day",
+            f"std of probability {where}",
             (
                 f"every probability is {mean:.4g} to within {day_std:.2g}, beside a base rate of "
-                f"{label_mean:.4g}: they say nothing of the stock"
+                f"{label_mean:.4g}: they say nothing of the {'stock' if s.cross_section else 'day'}"
             ),
         )
     if std <= floor:
@@ -48,10 +49,10 @@ def _spread_of(s: Scores, k: int) -> tuple[Flat, float, float, str, str] | None:
             Flat.CONSTANT,
             std,
             floor,
-            "std of score",
+            f"std of {noun}",
             (
-                f"every score is {mean:.6g}: they vary by {std:.2g}, no more than rounding "
-                f"({floor:.2g})"
+                f"every {noun} is {mean:.6g}: they vary by {std:.2g}, no more than rounding "
+                f"({floor:.2g}){_beside(s, label_mean)}"
             ),
         )
     if day_std <= floor:
@@ -73,11 +74,20 @@ def _spread_of(s: Scores, k: int) -> tuple[Flat, float, float, str, str] | None:
             SCALE_FLOOR,
             "std(yhat)/std(y)",
             (
-                f"scores vary by {day_std:.2g} within the day, {day_std / label_std:.2g} of what "
-                f"the targets do: so small a forecast claims a correlation below {SCALE_FLOOR:g}"
+                f"scores vary by {day_std:.2g} {where}, {day_std / label_std:.2g} of what the "
+                f"targets do{_beside(s, label_mean)}: so small a forecast claims a correlation "
+                f"below {SCALE_FLOOR:g}"
             ),
         )
     return None
+
+
+def _beside(s: Scores, label_mean: float) -> str:
+    return (
+        f", beside a base rate of {label_mean:.4g}"
+        if s.probability and s.target is not None
+        else ""
+    )
 
 
 def _near_base_rate(s: Scores, k: int) -> bool:

@@ -49,6 +49,8 @@ def few_values(s: Scores) -> Iterator[FlatFinding]:
     series = not s.cross_section
     if (s.rows if series else names) < ENOUGH_NAMES:
         return
+    of_day, a_day = ("", "") if series else (" of their day", " a day")
+    size = f"{s.rows} days" if series else f"{names:.0f} stocks a day"
     for k, horizon in enumerate(s.horizons):
         if k in s.dead:
             continue
@@ -61,8 +63,8 @@ def few_values(s: Scores) -> Iterator[FlatFinding]:
                 ends,
                 AT_THE_ENDS,
                 "share of rows",
-                f"{ends:.0%} of the scores sit at the lowest or highest value of their day "
-                f"({distinct:.1f} distinct values a day): a saturated output",
+                f"{ends:.0%} of the scores sit at the lowest or highest value{of_day} "
+                f"({distinct:.1f} distinct values{a_day}): a saturated output",
             )
         elif distinct < few:
             yield FlatFinding(
@@ -70,9 +72,9 @@ def few_values(s: Scores) -> Iterator[FlatFinding]:
                 horizon,
                 distinct,
                 few,
-                "distinct scores a day",
-                f"{distinct:.1f} distinct scores for {names:.0f} stocks a day, expected at least "
-                f"{few:.0f}: low precision or a coarse output",
+                f"distinct scores{a_day}",
+                f"{distinct:.1f} distinct scores for {size}, expected at least {few:.0f}: low "
+                "precision or a coarse output",
             )
 
 
@@ -116,7 +118,7 @@ def second_sigmoid(s: Scores) -> Iterator[FlatFinding]:
         p = s.columns[k]
         low, high = float(p.min()), float(p.max())
         outside = low < 0.5 - s.floor[k] or high > SIGMOID_OF_ONE + s.floor[k]
-        if k in s.dead or k in s.vanished or outside:
+        if k in s.dead or outside:
             continue
         if _piled_up(p) or _above_the_base_rate(s, k):
             yield FlatFinding(

@@ -23,8 +23,8 @@ from flatline.training.optimizer import make_optimizer
 
 __all__ = ["REFERENCES", "find_reference", "reference", "subject_of"]
 
-# Days of a cross-section that the gate scores: enough for tight intervals, seconds to score.
-SCORED_DAYS = 30
+# Days that the gate scores: enough for tight intervals, seconds to score.
+DAYS_OF_STOCKS, DAYS_OF_SERIES = 30, 900
 
 
 def subject_of(experiment: Experiment, *, name: str) -> Subject:
@@ -35,7 +35,7 @@ def subject_of(experiment: Experiment, *, name: str) -> Subject:
     later period.
     """
     series = experiment.settings.data.series is not None
-    most = None if series else SCORED_DAYS
+    most = DAYS_OF_SERIES if series else DAYS_OF_STOCKS
     splits: Mapping[str, Any] = {
         "train": experiment.batches("train"),
         **{s: experiment.batches(s, most_days=most) for s in _held_out()},

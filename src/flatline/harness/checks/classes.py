@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from flatline.harness.checks.degeneracy import WHERE, spread
+from flatline.harness.checks.degeneracy import WHERE, name_kinds, spread
 from flatline.harness.statistics import Estimate, block_mean, shifted_mean
 from flatline.harness.subject import Axis
 from flatline.harness.verdicts import Culprit, Stage, Status, Verdict
@@ -147,10 +147,7 @@ def one_sigmoid(
         false_alarm_rate=min(1.0, 3.3e-5 * probability.shape[1]),
         hint=""
         if not findings
-        else (
-            "; ".join(f"{finding.kind}: {finding.sentence}" for finding in findings)
-            + ". Give the loss and `probabilities` the logits."
-        ),
+        else (name_kinds(findings) + ". Give the loss and `probabilities` the logits."),
         culprit=suspect if findings else None,
     )
 

@@ -137,4 +137,4 @@ def spread(x: Floats, day: Ints, *, axis: Axis) -> Floats:
 
 def name_kinds(findings: list[FlatFinding]) -> str:
     """What was found, each kind of flat by its name."""
-    return "; ".join(f"{finding.kind}: {finding.sentence}" for finding in findings)
+    return "; ".join(f"{f.kind} (column {f.horizon}): {f.sentence}" for f in findings)

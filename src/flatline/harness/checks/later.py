@@ -27,6 +27,8 @@ FOCUSED = "attention keeps its focus later"
 STRETCHES = 12
 # Days below which a stretch tells no spread.
 FEWEST_DAYS = 4
+# What has no logarithm is taken for this.
+TINY = float(np.finfo(np.float64).tiny)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,12 +82,8 @@ def scores_last(
     parts = _stretches(train, later)
     if parts is None:
         return _too_short(LASTS, train, later)
-    before, after = (
-        np.log(np.maximum(_spreads(period, count, axis), np.finfo(float).tiny))
-        for period, count in zip((train, later), parts, strict=True)
-    )
-    bounds = np.exp(before.mean(0) - reach(len(before), chance) * before.std(0, ddof=1))
-    usual, now = np.exp(before.mean(0)), np.exp(after.mean(0))
+    usual, bounds = _usual(_spreads(train, parts[0], axis), chance)
+    now = _geometric_mean(_spreads(later, parts[1], axis))
     with np.errstate(divide="ignore", invalid="ignore"):
         worst = int(np.argmin(np.nan_to_num(now / bounds, nan=-np.inf)))
     floor = rounding_floor(later.score, eps=eps)
@@ -112,7 +110,7 @@ def scores_last(
         unit=f"standard deviation {WHERE[axis]}",
         measured=(
             f"{noun} of column {worst} vary by {now[worst]:.3g} on the {later.days} later days "
-            f"and by {usual[worst]:.3g} on {len(before)} stretches of the train period, expected "
+            f"and by {usual[worst]:.3g} on {parts[0]} stretches of the train period, expected "
             f"more than {bounds[worst]:.3g}"
         ),
         false_alarm_rate=min(1.0, chance * len(bounds)),
@@ -186,22 +184,17 @@ def attention_lasts(train: Period, later: Period, *, chance: float = 1e-3) -> Ve
         return not_judged(FOCUSED, "the subject has no `attention`")
     if parts is None:
         return _too_short(FOCUSED, train, later)
-    tiny = np.finfo(float).tiny
-    before, after = (
-        np.log(np.maximum(_means(focus[:, None], period.stretch(count))[:, 0], tiny))
-        for focus, period, count in zip(
-            (train.focus, later.focus), (train, later), parts, strict=True
-        )
-    )
-    bound = float(np.exp(before.mean() - reach(len(before), chance) * before.std(ddof=1)))
-    usual, now = float(np.exp(before.mean())), float(np.exp(after.mean()))
-    keeps = now > bound
+    before = _means(train.focus[:, None], train.stretch(parts[0]))
+    after = _means(later.focus[:, None], later.stretch(parts[1]))
+    (usual,), (bound,) = _usual(before, chance)
+    (now,) = _geometric_mean(after)
+    keeps = bool(now > bound)
     return Verdict(
         check=FOCUSED,
         stage=Stage.EVALUATION,
         status=Status.PASS if keeps else Status.FAIL,
-        value=now,
-        bound=bound,
+        value=float(now),
+        bound=float(bound),
         unit="1 - entropy of the attention / that of uniform weights",
         measured=(
             f"attention has {1 - now:.4f} of the largest entropy on the {later.days} later days "
@@ -246,6 +239,20 @@ def _stretches(train: Period, later: Period) -> tuple[int, int] | None:
     # Not longer than the later period; more of them fix the bound better.
     count = max(STRETCHES, train.days // later.days)
     return count, max(1, round(later.days * count / train.days))
+
+
+def _usual(stretches: Floats, chance: float) -> tuple[Floats, Floats]:
+    """What a stretch of the train period has, and what one more has less than by *chance*."""
+    logs = np.log(np.maximum(stretches, TINY))
+    low = np.exp(logs.mean(0) - reach(len(logs), chance) * logs.std(0, ddof=1))
+    return _geometric_mean(stretches), np.where(low <= TINY, 0.0, low)
+
+
+def _geometric_mean(stretches: Floats) -> Floats:
+    """Of each column; 0 where one is. Shape (columns,)."""
+    mean = np.exp(np.log(np.maximum(stretches, TINY)).mean(0))
+    # The minimum is NaN where one of them is.
+    return np.where(stretches.min(0) <= TINY, 0.0, mean)
 
 
 def _spreads(period: Period, count: int, axis: Axis) -> Floats:

@@ -1,0 +1,161 @@
+"""The gate on a classifier of a single series: healthy, and faulty ones, side by side."""
+
+import numpy as np
+import pytest
+import torch
+from harness import series
+
+from flatline.errors import SettingsError, ShapeError
+from flatline.harness import Status, check
+from flatline.harness.probes.scoring import focus
+
+NEW = {
+    "probabilities leave the class prior",
+    "one sigmoid",
+    "scores vary on the later period",
+    "mean probability keeps to the base rate later",
+    "attention keeps its focus later",
+}
+
+
+@pytest.fixture(scope="module")
+def healthy():
+    """Verdicts on the healthy classifier, by check."""
+    return {v.check: v for v in check(series.classifier(), steps=series.STEPS)}
+
+
+def test_a_healthy_classifier_passes_every_check(healthy):
+    """No verdict is anything but a pass, and every one of the new checks speaks."""
+    assert {c: v.measured for c, v in healthy.items() if v.status != Status.PASS} == {}
+    assert set(healthy) >= NEW
+
+
+def test_every_check_states_numbers_and_how_often_it_cries_wolf(healthy):
+    """Measured, bound, unit and false-alarm rate are there to be read by a program."""
+    for name in NEW:
+        assert np.isfinite([healthy[name].value, healthy[name].bound]).all()
+        assert healthy[name].unit
+        assert 0 <= healthy[name].false_alarm_rate <= 0.01
+
+
+@pytest.mark.parametrize(
+    ("model", "caught_by", "named"),
+    [
+        pytest.param(series.Prior, "scores vary in time", "class prior (column 0)", id="prior"),
+        pytest.param(
+            series.Prior, "probabilities leave the class prior", "class prior", id="no-spread"
+        ),
+        pytest.param(
+            series.NoisyPrior, "probabilities leave the class prior", "class prior", id="noise"
+        ),
+        pytest.param(series.SecondSigmoid, "one sigmoid", "second sigmoid", id="second-sigmoid"),
+        pytest.param(series.Saturated, "scores vary in time", "saturated", id="saturated"),
+        pytest.param(
+            series.Levels, "scores vary on the later period", "constant (column", id="levels"
+        ),
+        pytest.param(
+            series.Drifting,
+            "mean probability keeps to the base rate later",
+            "off the base rate",
+            id="drifting-level",
+        ),
+        pytest.param(
+            series.Uniform, "attention keeps its focus later", "uniform attention", id="uniform"
+        ),
+    ],
+)
+def test_a_fault_is_caught_and_named(healthy, model, caught_by, named):
+    """The check that passes on the healthy classifier fails on the faulty one, with its name."""
+    assert healthy[caught_by].status == Status.PASS
+    verdict = {v.check: v for v in check(series.classifier(model), steps=series.STEPS)}[caught_by]
+    assert verdict.status == Status.FAIL
+    assert named in verdict.hint
+
+
+def test_the_second_sigmoid_is_pointed_at():
+    """A sigmoid that is a module is the culprit, with its path."""
+    verdicts = {v.check: v for v in check(series.classifier(series.SecondSigmoid), steps=50)}
+    assert verdicts["one sigmoid"].culprit.path == "squash"
+
+
+class Whisper(series.Attentive):
+    """Tells the classes apart by a hair: alive, but on no scale."""
+
+    def forward(self, inputs):
+        """Logits of every row."""
+        return -0.8 + 1e-3 * super().forward(inputs)
+
+
+def test_a_spread_that_tells_the_classes_apart_may_be_small():
+    """What is faint but right is not the prior; that it is faint, SCALE says."""
+    verdicts = {v.check: v for v in check(series.classifier(Whisper), steps=series.STEPS)}
+    assert verdicts["probabilities leave the class prior"].status == Status.PASS
+    assert verdicts["SCALE in range"].status == Status.FAIL
+
+
+@pytest.mark.parametrize(
+    ("missing", "skipped", "reason"),
+    [
+        ({"probabilities": None, "classes": None}, "one sigmoid", "`probabilities`"),
+        ({"later": None}, "scores vary on the later period", "`later`"),
+        ({"attention": None}, "attention keeps its focus later", "`attention`"),
+    ],
+)
+def test_a_check_without_its_part_is_skipped_with_the_reason(missing, skipped, reason):
+    """What cannot be judged is said, not passed."""
+    verdicts = {v.check: v for v in check(series.classifier(**missing), steps=2)}
+    assert verdicts[skipped].status == Status.SKIP
+    assert reason in verdicts[skipped].measured
+
+
+def test_a_later_period_of_a_few_days_is_not_judged():
+    """Three days tell no spread; that is said."""
+    inputs, labels = series.SPLITS["test"][0]
+    three = [({name: x[:3] for name, x in inputs.items()}, labels[:3])]
+    batches = series.SPLITS | {"test": three}
+    subject = series.classifier(batches=batches.__getitem__)
+    verdicts = {v.check: v for v in check(subject, steps=2)}
+    assert "3 later ones are too few" in verdicts["scores vary on the later period"].measured
+
+
+@pytest.mark.parametrize(
+    ("parts", "says"),
+    [
+        pytest.param({"axis": "stocks"}, "Set axis='time' for a single series", id="stocks"),
+        pytest.param(
+            {"days": lambda inputs: inputs["group_day"] // 2}, "has 2 rows, expected 1", id="time"
+        ),
+    ],
+)
+def test_days_that_do_not_fit_the_axis_are_an_error(parts, says):
+    """One row a day has no stocks to compare; two rows a day are no single series."""
+    (verdict,) = check(series.classifier(**parts), steps=2)
+    assert verdict.status == Status.ERROR
+    assert says in verdict.measured
+
+
+def test_contradicting_parts_are_refused():
+    """An unknown axis, and classes nobody has probabilities of."""
+    with pytest.raises(SettingsError, match="axis of subject 'series' is 'rows'"):
+        series.classifier(axis="rows")
+    with pytest.raises(SettingsError, match="given without probabilities"):
+        series.classifier(probabilities=None)
+
+
+def test_focus_is_zero_for_uniform_and_one_for_a_single_key():
+    """One less the entropy over its largest, averaged over all that attends."""
+    weights = torch.tensor([[[0.25] * 4, [1.0, 0, 0, 0]], [[0.5, 0.5, 0, 0]] * 2])
+    assert torch.allclose(focus(weights), torch.tensor([0.5, 0.5]))
+
+
+@pytest.mark.parametrize(
+    ("weights", "says"),
+    [
+        pytest.param(torch.ones(3, 1), "two keys", id="one-key"),
+        pytest.param(torch.full((3, 4), 0.3), "add up to 1 but for 0.2", id="after-dropout"),
+    ],
+)
+def test_weights_that_are_no_attention_are_refused(weights, says):
+    """A single key, or weights that do not add up to 1."""
+    with pytest.raises(ShapeError, match=says):
+        focus(weights)
