@@ -162,6 +162,27 @@ def test_the_gate_exits_by_its_verdicts(flatline, monkeypatch, status, code):
     assert subject["verdicts"][0]["status"] == status
 
 
+@pytest.mark.parametrize(
+    ("arguments", "judged"),
+    [
+        pytest.param([], ["apex", "atft_gat_fan", "patchtst"], id="all-references"),
+        pytest.param(["--subject", "apex"], ["apex"], id="by-name"),
+        pytest.param(["--set", "model.hidden=8"], ["atft_gat_fan"], id="one-setting"),
+        pytest.param(["--settings", "one.toml"], ["patchtst"], id="by-its-model"),
+    ],
+)
+def test_the_gate_judges_what_is_asked_for(flatline, monkeypatch, arguments, judged):
+    """All references where nothing is said, else the one that is named; one table each."""
+    Path("one.toml").write_text('[model]\nname = "patchtst"\n[loss.weights]\nmse = 1.0\n')
+    module = sys.modules["flatline.cli.gate"]
+    monkeypatch.setattr(module, "_judge", lambda name, *_, **__: ([], None))
+    code, out, _ = flatline("gate", *arguments, "--json", "verdicts.json")
+    assert code == 0
+    names = [one["name"] for one in json.loads(Path("verdicts.json").read_text())["subjects"]]
+    assert names == judged
+    assert all(f"{name}: 0 verdicts" in out for name in judged)
+
+
 def test_a_run_can_be_judged(flatline, trained):
     """The table has every horizon, and the model stands beside learners and oracle."""
     code, out, err = flatline("evaluate", "--run", trained, "--json", "judged.json")

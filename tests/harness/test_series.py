@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 import torch
-from harness import series
 
 from flatline.errors import SettingsError, ShapeError
 from flatline.harness import Status, check
 from flatline.harness.probes.scoring import focus
+from harness import series
 
 NEW = {
     "probabilities leave the class prior",
