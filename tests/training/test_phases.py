@@ -12,6 +12,7 @@ from flatline.errors import DegenerateError, SettingsError
 from flatline.losses import BlendSettings, MultiHorizonLoss
 from flatline.training import (
     DegeneracyGuard,
+    GraphGradientMonitor,
     GuardSettings,
     PhaseSettings,
     TrainingSettings,
@@ -339,6 +340,14 @@ def test_the_guard_stops_a_phase():
     with pytest.raises(DegenerateError, match="after 5 steps"):
         trained(dead, FULL, model=model, callbacks=[guard])
     assert all(p.requires_grad for p in model.parameters())
+
+
+def test_a_branch_that_rests_is_not_warned_about(caplog):
+    """The gradient monitor looks at the graph in the phases in which it trains."""
+    monitor = GraphGradientMonitor(1e-8, every_n_steps=3)
+    trained(PhaseSettings(name="a", off=("graph",)), FULL, callbacks=[monitor])
+    assert "[graph-grad]" not in caplog.text
+    assert [step for step, _ in monitor.norms] == [3, 6]
 
 
 def test_the_progress_bar_names_the_phase():

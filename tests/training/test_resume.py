@@ -14,6 +14,7 @@ import torch
 from lightning.pytorch.callbacks import Callback
 
 from flatline.errors import ArtifactError, SettingsError
+from flatline.training.run_folder import RunFolder
 from training.toy import Toy
 from training.victim import SETTINGS, Killer, train
 
@@ -95,6 +96,19 @@ def test_resumes_exactly_from_a_kill_in_validation(tmp_path, undisturbed, epoch)
         train(tmp_path / "run", callbacks=[KilledInValidation()])
     assert facts(train(tmp_path / "run", resume=True)) == facts(undisturbed[0])
     assert (tmp_path / "run" / "metrics.csv").read_text() == undisturbed[1]
+
+
+def test_spent_patience_is_not_forgotten(tmp_path, monkeypatch):
+    """Killed between its last epoch and its end, a run that was to stop does not train on."""
+    impatient = SETTINGS.model_copy(update={"patience": 1, "max_epochs": 30})
+    wanted = train(tmp_path / "whole", settings=impatient)
+    with monkeypatch.context() as patch:
+        patch.setattr(RunFolder, "publish_best", lambda *_: kill())
+        with pytest.raises(KilledError):
+            train(tmp_path / "run", settings=impatient)
+    result = train(tmp_path / "run", settings=impatient, resume=True)
+    assert wanted.stopped == "patience"
+    assert facts(result) == facts(wanted)
 
 
 def test_survives_several_kills(tmp_path, undisturbed):

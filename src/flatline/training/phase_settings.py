@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from flatline.errors import SettingsError
 from flatline.section import Section
@@ -58,7 +58,7 @@ class PhaseSettings(Section):
         known one. Did you mean 'max_epochs'?
     """
 
-    name: Annotated[str, Field(min_length=1, max_length=40, pattern=r"^\S(.*\S)?$")]
+    name: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=40)]
     off: tuple[str, ...] = ()
     train: tuple[str, ...] = ()
     rates: Mapping[str, Annotated[float, Field(gt=0)]] = {}

@@ -154,8 +154,8 @@ class TrainingSettings(Section):
         progress: Show a progress bar.
         tensorboard: Also log for TensorBoard, where that is installed.
         seed: Seed of python, numpy and torch.
-        phases: Parts that the training falls into, one after the other; empty for
-            none. Budgets, schedules and patience are those of each phase.
+        phases: What the training falls into, one after the other; empty for none.
+            Budgets, schedules and patience are those of each phase, *max_seconds* too.
     """
 
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
