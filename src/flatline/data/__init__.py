@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from flatline.data.normalise import NORMALISERS, Normaliser, make_normaliser
     from flatline.data.panel import Attribute, Panel
     from flatline.data.prices import Prices, prices_from_frame, read_prices
+    from flatline.data.series import series_panel
+    from flatline.data.series_market import SeriesMarket, make_series_market
     from flatline.data.splits import Fold, holdout, walk_forward
     from flatline.data.targets import HORIZONS
 
@@ -37,6 +39,7 @@ __all__ = [
     "Normaliser",
     "Panel",
     "Prices",
+    "SeriesMarket",
     "Signals",
     "build_features",
     "build_panel",
@@ -44,8 +47,10 @@ __all__ = [
     "holdout",
     "make_market",
     "make_normaliser",
+    "make_series_market",
     "prices_from_frame",
     "read_prices",
+    "series_panel",
     "static_names",
     "walk_forward",
 ]
@@ -60,6 +65,8 @@ _HOMES = {
     "normalise": ("NORMALISERS", "Normaliser", "make_normaliser"),
     "panel": ("Attribute", "Panel"),
     "prices": ("Prices", "prices_from_frame", "read_prices"),
+    "series": ("series_panel",),
+    "series_market": ("SeriesMarket", "make_series_market"),
     "splits": ("Fold", "holdout", "walk_forward"),
     "targets": ("HORIZONS",),
 }

@@ -21,6 +21,7 @@ from flatline.evaluation.learners import (
     score_panel,
 )
 from flatline.evaluation.run import open_run, predict_test
+from flatline.evaluation.series_judge import SeriesJudgement, judge_series
 from flatline.metrics.table import render, summarise
 
 __all__ = ["Judgement", "judge_run"]
@@ -67,8 +68,10 @@ def judge_run(
     learners: bool = True,
     cost: float = 0.001,
     on_stage: Callable[[str], None] = lambda _: None,
-) -> Judgement:
+) -> Judgement | SeriesJudgement:
     """Score the test days of a finished run and hold them against the reference learners.
+
+    A run on a single series is judged on its probabilities, see `judge_series`.
 
     Args:
         run_dir: Folder of the run.
@@ -81,12 +84,14 @@ def judge_run(
         ArtifactError: The folder holds no finished run, or its prices are others now.
     """
     experiment, model = open_run(run_dir, prices=prices, on_stage=on_stage)
+    if experiment.settings.data.series is not None:
+        return judge_series(experiment, model, run_dir, learners=learners, on_stage=on_stage)
     on_stage("scoring the test days")
     scored = predict_test(experiment, model)
     books = book_figures(scored, experiment.panel, cost=cost)
     figures = summarise(scored).join(books.cast({"horizon": pl.Int64}), on="horizon", how="left")
     panel, fold = experiment.panel, experiment.fold
-    frames = {experiment.settings.model.name: scored}
+    frames: dict[str, pl.DataFrame] = {experiment.settings.model.name: scored}
     for name in LEARNERS if learners else ():
         on_stage(f"fitting {name}")
         seed = experiment.settings.training.seed

@@ -17,11 +17,8 @@ from flatline.evaluation.experiment import prepare
 from flatline.evaluation.jobs import Died, run_processes
 from flatline.evaluation.series_cells import (
     NORMALISERS,
-    Cell,
-    Finished,
     cell_path,
     cells_of,
-    check_series,
     data_hash,
     read_cell,
     settings_of,
@@ -33,6 +30,7 @@ from flatline.evaluation.series_report import (
     period_figures,
     skill_table,
 )
+from flatline.evaluation.series_scores import Cell, Finished, check_series
 from flatline.evaluation.work_folder import held
 from flatline.section import nearest
 from flatline.settings import Settings

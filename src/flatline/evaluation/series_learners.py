@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 from flatline.data.panel import Panel
 from flatline.errors import DataError, SettingsError
 
-__all__ = ["CLASS_LEARNERS", "SEEDED", "class_labels", "learn_class"]
+__all__ = ["CLASS_LEARNERS", "SEEDED", "class_labels", "learn_class", "make_learner"]
 
 
 def _logistic_regression(seed: int) -> Any:  # noqa: ANN401 (scikit-learn has no types)
     from sklearn.linear_model import LogisticRegression  # noqa: PLC0415 (an extra)
 
-    # Newton's steps do not mind that raw columns differ by orders of magnitude.
-    return LogisticRegression(solver="newton-cholesky", max_iter=200, random_state=seed)
+    # Columns may differ by orders of magnitude: Newton's steps do not mind, a penalty would.
+    return LogisticRegression(C=1e6, solver="newton-cholesky", max_iter=200, random_state=seed)
 
 
 def _random_forest(seed: int) -> Any:  # noqa: ANN401
@@ -37,6 +37,23 @@ CLASS_LEARNERS: Mapping[str, Callable[[int], Any]] = {
 }
 # Those that another seed makes another model of.
 SEEDED = frozenset({"random forest"})
+
+
+def make_learner(name: str, seed: int) -> Any:  # noqa: ANN401
+    """A fresh learner of that name.
+
+    Raises:
+        SettingsError: It is not known, or scikit-learn is missing.
+    """
+    if name not in CLASS_LEARNERS:
+        raise SettingsError(f"learner is {name!r}, expected one of {sorted(CLASS_LEARNERS)}.")
+    try:
+        return CLASS_LEARNERS[name](seed)
+    except ImportError as error:
+        raise SettingsError(
+            "scikit-learn is not installed, expected it for the reference learners. "
+            "Install flatline[learners]."
+        ) from error
 
 
 def class_labels(panel: Panel, days: NDArray[np.int64], threshold: float) -> NDArray[np.float32]:
@@ -75,8 +92,6 @@ def learn_class(
         SettingsError: The learner is not known, or scikit-learn is missing.
         DataError: The train days have one class only.
     """
-    if name not in CLASS_LEARNERS:
-        raise SettingsError(f"learner is {name!r}, expected one of {sorted(CLASS_LEARNERS)}.")
     features = np.nan_to_num(panel.features[:, 0].astype(np.float64))
     labels = class_labels(panel, train, threshold)
     columns = []
@@ -87,13 +102,7 @@ def learn_class(
                 f"horizon {horizon} has {int(known.sum())} train days of one class only, expected "
                 "both. Move loss.bce_threshold, or give more days."
             )
-        try:
-            learner = CLASS_LEARNERS[name](seed)
-        except ImportError as error:
-            raise SettingsError(
-                "scikit-learn is not installed, expected it for the reference learners. "
-                "Install flatline[learners]."
-            ) from error
+        learner = make_learner(name, seed)
         learner.fit(features[train[known]], label[known])
         columns.append(learner.predict_proba(features[days])[:, 1])
     return np.stack(columns, axis=1)

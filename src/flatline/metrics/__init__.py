@@ -1,6 +1,7 @@
 """Metrics in float64, written without a line shared with the losses."""
 
 from flatline.metrics.bootstrap import Interval, block_length, bootstrap_mean, paired_difference
+from flatline.metrics.class_intervals import auc_interval
 from flatline.metrics.classification import ClassFigures, auc, class_figures
 from flatline.metrics.daily import (
     Daily,
@@ -60,6 +61,7 @@ __all__ = [
     "VarianceSplit",
     "Why",
     "auc",
+    "auc_interval",
     "backtest",
     "block_length",
     "bootstrap_mean",
