@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from itertools import pairwise
-
 import numpy as np
-from numpy.typing import NDArray
 
 from flatline.harness.checks.classes import name_flat
-from flatline.harness.checks.degeneracy import WHERE, name_kinds, spread
+from flatline.harness.checks.degeneracy import WHERE, name_kinds
+from flatline.harness.checks.stretches import (
+    FEWEST_DAYS,
+    STRETCHES,
+    Period,
+    geometric_mean,
+    means,
+    share_of,
+    spreads,
+    stretches,
+    usual_of,
+)
 from flatline.harness.statistics import reach
 from flatline.harness.subject import Axis
 from flatline.harness.verdicts import Stage, Status, Verdict
@@ -17,45 +24,9 @@ from flatline.metrics.dispersion import Flat, find_flat, rounding_floor
 
 __all__ = ["Period", "attention_lasts", "follows_base_rate", "no_later", "scores_last"]
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-
 LASTS = "scores vary on the later period"
 FOLLOWS = "mean probability keeps to the base rate later"
 FOCUSED = "attention keeps its focus later"
-# Stretches of the train period that say how much a healthy model moves from one to the next.
-STRETCHES = 12
-# Days below which a stretch tells no spread.
-FEWEST_DAYS = 4
-# What has no logarithm is taken for this.
-TINY = float(np.finfo(np.float64).tiny)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Period:
-    """Scores of one period, days in order.
-
-    Args:
-        score: Or the probability of the class. Shape (rows, horizons).
-        day: Ascending. Shape (rows,).
-        label: 0 or 1, NaN where not known; None without classes. Shape (rows, horizons).
-        focus: See `Scored`. Shape (rows,), None where it was not looked at.
-    """
-
-    score: Floats
-    day: Ints
-    label: Floats | None = None
-    focus: Floats | None = None
-
-    @property
-    def days(self) -> int:
-        """Number of days."""
-        return int(np.unique(self.day).size)
-
-    def stretch(self, count: int) -> Ints:
-        """Which of *count* stretches of nearly as many days each row lies in. Shape (rows,)."""
-        place = np.unique(self.day, return_inverse=True)[1]
-        return place * count // (int(place[-1]) + 1)
 
 
 def scores_last(
@@ -79,11 +50,11 @@ def scores_last(
         eps: Relative spacing of the numbers the model computes with.
         chance: Probability that a healthy model fails, per horizon.
     """
-    parts = _stretches(train, later)
+    parts = stretches(train, later, least=FEWEST_DAYS[axis])
     if parts is None:
-        return _too_short(LASTS, train, later)
-    usual, bounds = _usual(_spreads(train, parts[0], axis), chance)
-    now = _geometric_mean(_spreads(later, parts[1], axis))
+        return _too_short(LASTS, train, later, FEWEST_DAYS[axis])
+    usual, bounds = usual_of(spreads(train, parts[0], axis), chance)
+    now = geometric_mean(spreads(later, parts[1], axis))
     with np.errstate(divide="ignore", invalid="ignore"):
         worst = int(np.argmin(np.nan_to_num(now / bounds, nan=-np.inf)))
     floor = rounding_floor(later.score, eps=eps)
@@ -131,18 +102,17 @@ def follows_base_rate(train: Period, later: Period, *, chance: float = 1e-3) -> 
         later: The same of the later period.
         chance: Probability that a healthy model fails, per horizon.
     """
-    parts = _stretches(train, later)
+    parts = stretches(train, later)
     if train.label is None or later.label is None:
         return not_judged(FOLLOWS, "the subject has no `probabilities`")
     if parts is None:
         return _too_short(FOLLOWS, train, later)
-    shares = _means(train.label, train.stretch(parts[0]))
-    # Later days in stretches as long as those of the train period.
-    draws = later.days / (train.days / parts[0])
+    shares = means(train.label, train.stretch(parts[0]))
+    draws = parts[0] * share_of(train, later)
     bounds = reach(len(shares), chance / 2, draws=draws) * shares.std(0, ddof=1)
     known = np.isfinite(later.label)
-    mean = _means(np.where(known, later.score, np.nan), np.zeros_like(later.day))[0]
-    share = _means(later.label, np.zeros_like(later.day))[0]
+    mean = means(np.where(known, later.score, np.nan), np.zeros_like(later.day))[0]
+    share = means(later.label, np.zeros_like(later.day))[0]
     gap = np.abs(mean - share)
     worst = int(np.argmax(np.nan_to_num(gap - bounds, nan=np.inf)))
     keeps = bool(gap[worst] <= bounds[worst])
@@ -179,15 +149,15 @@ def attention_lasts(train: Period, later: Period, *, chance: float = 1e-3) -> Ve
         later: The later period, with focus.
         chance: Probability that a healthy model fails.
     """
-    parts = _stretches(train, later)
+    parts = stretches(train, later)
     if train.focus is None or later.focus is None:
         return not_judged(FOCUSED, "the subject has no `attention`")
     if parts is None:
         return _too_short(FOCUSED, train, later)
-    before = _means(train.focus[:, None], train.stretch(parts[0]))
-    after = _means(later.focus[:, None], later.stretch(parts[1]))
-    (usual,), (bound,) = _usual(before, chance)
-    (now,) = _geometric_mean(after)
+    before = means(train.focus[:, None], train.stretch(parts[0]))
+    after = means(later.focus[:, None], later.stretch(parts[1]))
+    (usual,), (bound,) = usual_of(before, chance)
+    (now,) = geometric_mean(after)
     keeps = bool(now > bound)
     return Verdict(
         check=FOCUSED,
@@ -224,54 +194,12 @@ def no_later() -> list[Verdict]:
     ]
 
 
-def _too_short(check: str, train: Period, later: Period) -> Verdict:
+def _too_short(check: str, train: Period, later: Period, least: int = 1) -> Verdict:
     return not_judged(
         check,
         f"{train.days} train days and {later.days} later ones are too few, "
-        f"{STRETCHES * FEWEST_DAYS} and {FEWEST_DAYS} at least",
+        f"{STRETCHES * least} and {least} at least",
     )
-
-
-def _stretches(train: Period, later: Period) -> tuple[int, int] | None:
-    """Stretches of about as many days in both periods; None where there are too few days."""
-    if train.days < STRETCHES * FEWEST_DAYS or later.days < FEWEST_DAYS:
-        return None
-    # Not longer than the later period; more of them fix the bound better.
-    count = max(STRETCHES, train.days // later.days)
-    return count, max(1, round(later.days * count / train.days))
-
-
-def _usual(stretches: Floats, chance: float) -> tuple[Floats, Floats]:
-    """What a stretch of the train period has, and what one more has less than by *chance*."""
-    logs = np.log(np.maximum(stretches, TINY))
-    low = np.exp(logs.mean(0) - reach(len(logs), chance) * logs.std(0, ddof=1))
-    return _geometric_mean(stretches), np.where(low <= TINY, 0.0, low)
-
-
-def _geometric_mean(stretches: Floats) -> Floats:
-    """Of each column; 0 where one is. Shape (columns,)."""
-    mean = np.exp(np.log(np.maximum(stretches, TINY)).mean(0))
-    # The minimum is NaN where one of them is.
-    return np.where(stretches.min(0) <= TINY, 0.0, mean)
-
-
-def _spreads(period: Period, count: int, axis: Axis) -> Floats:
-    """Spread of the scores on each stretch. Shape (count, horizons)."""
-    stretch = period.stretch(count)
-    edges = np.searchsorted(stretch, np.arange(count + 1))
-    return np.stack(
-        [spread(period.score[a:b], period.day[a:b], axis=axis) for a, b in pairwise(edges.tolist())]
-    )
-
-
-def _means(x: Floats, stretch: Ints) -> Floats:
-    """Mean of what is known of each column on each stretch. Shape (stretches, columns)."""
-    known = np.isfinite(x)
-    rows = np.stack([np.bincount(stretch, weights=here) for here in known.T.astype(float)], 1)
-    held = np.where(known, x, 0.0)
-    total = np.stack([np.bincount(stretch, weights=column) for column in held.T], 1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.asarray(total / rows)
 
 
 def _collapse(later: Period, column: int, noun: str, now: float, usual: float) -> str:
