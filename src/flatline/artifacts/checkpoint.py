@@ -11,7 +11,7 @@ from torch import nn
 
 from flatline.artifacts.container import Container, open_container, write_container
 from flatline.artifacts.fitting import chosen, put_in, refuse_misfit, unwrapped
-from flatline.artifacts.manifest import Manifest, signature_of
+from flatline.artifacts.manifest import Manifest, parse_versioned, signature_of
 from flatline.errors import ArtifactError
 
 __all__ = ["Loaded", "load_checkpoint", "read_manifest", "save_checkpoint"]
@@ -99,6 +99,9 @@ def load_checkpoint(
     """
     source = f"checkpoint {path}"
     container = open_container(Path(path))
+    # A newer version may sum up otherwise; beyond that, damage is to be called damage.
+    parse_versioned(container.manifest, source=source)
+    tensors = container.tensors()
     manifest = _manifest(container)
     for name, value in (expected or {}).items():
         _check_fact(manifest, name, value, source)
@@ -115,7 +118,6 @@ def load_checkpoint(
             kind=kind,
             source=source,
         )
-        tensors = container.tensors()
         model = _built(build, manifest, source)
     put_in(model, {name: tensors[name] for name in names}, source)
     return Loaded(model.eval(), manifest)

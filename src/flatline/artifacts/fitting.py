@@ -89,7 +89,7 @@ def refuse_misfit(
     differences += [f"has {_some(each)}" for each in (shapes, kinds) if each]
     if differences:
         raise ArtifactError(
-            f"{source} {'; '.join(differences)}; expected the tensors of {kind}. "
+            f"{source} {'; '.join(differences)}, expected the tensors of {kind}. "
             "Build the model from the settings it was saved with."
         )
 

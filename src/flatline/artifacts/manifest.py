@@ -14,7 +14,7 @@ from flatline.batch import DayBatch, Forecast
 from flatline.errors import ArtifactError, SettingsError
 from flatline.section import Section
 
-__all__ = ["FORMAT", "Manifest", "Signature", "parse_json", "signature_of"]
+__all__ = ["FORMAT", "Manifest", "Signature", "parse_json", "parse_versioned", "signature_of"]
 
 # Raised whenever an older reader could misread what a newer writer wrote.
 FORMAT = 1
@@ -144,18 +144,18 @@ class Manifest(Section):
         Raises:
             ArtifactError: It is damaged, of a newer version, or contradicts itself.
         """
-        found = parse_json(text, source=source)
-        version = found.get("format_version")
-        if type(version) is not int or not 1 <= version <= FORMAT:
-            raise ArtifactError(
-                f"{source} has format version {version!r:.40}, expected {FORMAT} or an earlier "
-                "one. Read it with the version of flatline that wrote it, or a newer one."
-            )
+        found = parse_versioned(text, source=source)
         try:
             manifest = cls(**found)
-            same = manifest.model_dump(mode="json") == found
-        except (SettingsError, RecursionError, TypeError) as error:
-            raise ArtifactError(f"in the manifest of {source}, {error:.500}") from error
+            # As text, for 3.0 equals 3.
+            same = manifest.as_json() == json.dumps(found, sort_keys=True)
+        except SettingsError as error:
+            raise ArtifactError(f"in the manifest of {source}, {_cut(str(error))}") from error
+        except (RecursionError, TypeError, ValueError) as error:
+            raise ArtifactError(
+                f"manifest of {source} cannot be checked ({error!s:.100}), expected plain values. "
+                "Save the checkpoint again."
+            ) from error
         if not same:
             # Such as a number given as text: taken as meant, it would hide a damage.
             raise ArtifactError(
@@ -163,6 +163,22 @@ class Manifest(Section):
                 "of a manifest. Save the checkpoint again."
             )
         return manifest
+
+
+def parse_versioned(text: str, *, source: str) -> dict[str, Any]:
+    """The plain values of a manifest that this version can read.
+
+    Raises:
+        ArtifactError: It is no JSON, or of another format version.
+    """
+    found = parse_json(text, source=source)
+    version = found.get("format_version")
+    if type(version) is not int or not 1 <= version <= FORMAT:
+        raise ArtifactError(
+            f"{source} has format version {version!r:.40}, expected {FORMAT} or an earlier "
+            "one. Read it with the version of flatline that wrote it, or a newer one."
+        )
+    return found
 
 
 def parse_json(text: str | bytes, *, source: str) -> dict[str, Any]:
@@ -184,6 +200,11 @@ def parse_json(text: str | bytes, *, source: str) -> dict[str, Any]:
             "The file is damaged: take another copy."
         )
     return found
+
+
+def _cut(text: str) -> str:
+    """A long text without its middle."""
+    return text if len(text) <= 500 else f"{text[:200]} ... {text[-300:]}"
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -70,9 +70,9 @@ def read_pickled(path: Path) -> object:
             "Correct its permissions."
         ) from error
     found = sum({s.data_ptr(): s.nbytes() for s in _storages(loaded)}.values())
-    if not zipped and found != held:
-        # A tensor may ask for more numbers than its file holds, and would get what
-        # happened to lie in memory.
+    if found != held:
+        # A tensor may ask for more numbers than were saved of it, and would get what
+        # happens to lie behind them.
         raise ArtifactError(
             f"checkpoint {path} holds {held} bytes of tensors, expected {found}. {COPY}"
         )
@@ -193,14 +193,16 @@ def _steps(stream: BinaryIO) -> Iterator[tuple[str, str]]:
         taken: list[int] = []
         if pickletools.markobject in op.stack_before:
             start = marks.pop()
-            taken, sizes = sizes[start:], sizes[:start]
+            taken = sizes[start:]
+            del sizes[start:]
             before = op.stack_before.index(pickletools.markobject)
         else:
             before = len(op.stack_before)
         if before > len(sizes):
             raise ValueError("an instruction takes more than there is")
         if before:
-            taken, sizes = sizes[-before:] + taken, sizes[:-before]
+            taken += sizes[-before:]
+            del sizes[-before:]
         size = 1 + sum(taken) if op.name.startswith("TUPLE") else 1
         if size > LARGEST_TUPLE:
             raise ValueError(f"a tuple has more than {LARGEST_TUPLE} parts")
