@@ -112,6 +112,23 @@ def test_resumes_exactly_from_between_two_phases(tmp_path, undisturbed, monkeypa
     same(train(tmp_path / "run", resume=True), tmp_path / "run", undisturbed)
 
 
+def test_resumes_exactly_where_a_phase_ends_within_an_epoch(tmp_path, monkeypatch):
+    """The next phase begins a new pass over the days, killed or not."""
+    first = PHASED.phases[0].changed(max_steps=8)
+    short = PHASED.changed(phases=(first, *PHASED.phases[1:]))
+    whole = tmp_path / "whole"
+    undisturbed = whole, train(whole, settings=short), None
+    assert [row["step"] for row in undisturbed[1].history] == [6, 8, 14, 20, 26]
+    assert [row["epoch"] for row in undisturbed[1].history] == [0, 1, 2, 3, 4]
+    with monkeypatch.context() as patch:
+        patch.setattr(RunFolder, "end_phase", kill)
+        with pytest.raises(KilledError):
+            train(tmp_path / "run", settings=short)
+    with pytest.raises(KilledError):
+        train(tmp_path / "run", settings=short, resume=True, callbacks=[KillerOf(9, kill)])
+    same(train(tmp_path / "run", settings=short, resume=True), tmp_path / "run", undisturbed)
+
+
 def test_survives_several_kills(tmp_path, undisturbed):
     """Killed in each phase, and resumed each time, it ends the same."""
     for step in (5, 9, 14, 19, 27):

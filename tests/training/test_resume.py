@@ -98,17 +98,22 @@ def test_resumes_exactly_from_a_kill_in_validation(tmp_path, undisturbed, epoch)
     assert (tmp_path / "run" / "metrics.csv").read_text() == undisturbed[1]
 
 
-def test_spent_patience_is_not_forgotten(tmp_path, monkeypatch):
-    """Killed between its last epoch and its end, a run that was to stop does not train on."""
-    impatient = SETTINGS.model_copy(update={"patience": 1, "max_epochs": 30})
-    wanted = train(tmp_path / "whole", settings=impatient)
+@pytest.mark.parametrize(
+    "budget", [{"patience": 1, "max_epochs": 30}, {"max_steps": 9}, {"max_steps": 8}], ids=str
+)
+def test_a_spent_budget_is_not_forgotten(tmp_path, monkeypatch, budget):
+    """Killed between its last step and its end, a run ends as it would have: judged, and there."""
+    short = SETTINGS.model_copy(update=budget)
+    wanted = train(tmp_path / "whole", settings=short)
     with monkeypatch.context() as patch:
         patch.setattr(RunFolder, "publish_best", lambda *_: kill())
         with pytest.raises(KilledError):
-            train(tmp_path / "run", settings=impatient)
-    result = train(tmp_path / "run", settings=impatient, resume=True)
-    assert wanted.stopped == "patience"
+            train(tmp_path / "run", settings=short)
+    result = train(tmp_path / "run", settings=short, resume=True)
+    assert wanted.stopped == next(iter(budget))
     assert facts(result) == facts(wanted)
+    for name in ("metrics.csv", "checkpoints/best.safetensors"):
+        assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
 def test_survives_several_kills(tmp_path, undisturbed):

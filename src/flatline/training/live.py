@@ -203,18 +203,18 @@ class ResumePoint(Checkpoint):
     ) -> None:
         """Write, unless the epoch ends here: then its validation belongs to it too."""
         del outputs, batch, batch_idx
-        due = trainer.global_step % self.every_n_steps == 0 or trainer.should_stop
-        if due and isinstance(pl_module, Trainee) and not _whole_epoch(pl_module):
-            self._save(trainer)
+        if not isinstance(pl_module, Trainee) or _whole_epoch(pl_module):
+            return
+        if trainer.should_stop:
+            trainer.save_checkpoint(self.folder.broken_off)
+        elif trainer.global_step % self.every_n_steps == 0:
+            trainer.save_checkpoint(self.folder.last)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write, unless the epoch was broken off by the budget."""
         if isinstance(pl_module, Trainee) and _whole_epoch(pl_module):
-            self._save(trainer)
+            trainer.save_checkpoint(self.folder.last)
             self.folder.keep_only(pl_module.selection.best_epoch)
-
-    def _save(self, trainer: pl.Trainer) -> None:
-        trainer.save_checkpoint(self.folder.last)
 
 
 def _whole_epoch(trainee: Trainee) -> bool:

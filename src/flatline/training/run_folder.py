@@ -140,6 +140,14 @@ class RunFolder:
         return self._checkpoints / "last.ckpt"
 
     @property
+    def broken_off(self) -> Path:
+        """The checkpoint of a run whose budget ended within an epoch, until it is finished.
+
+        A killed run does not go on from it: it has yet to be judged there.
+        """
+        return self._checkpoints / ".broken_off.ckpt"
+
+    @property
     def best(self) -> Path:
         """The weights of the best epoch, once the run is finished."""
         return self.path / "checkpoints" / "best.safetensors"
@@ -186,6 +194,8 @@ class RunFolder:
         """Record that the run has come to its end, what it came to, and under which settings."""
         _write(self.path / "result.json", result)
         self.update(state="finished", training=dict(training))
+        if self.broken_off.exists():
+            self.broken_off.replace(self.last)
         if self.number:
             # Phases are not gone on with after their end.
             shutil.rmtree(self._checkpoints, ignore_errors=True)
