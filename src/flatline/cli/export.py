@@ -19,7 +19,7 @@ def export(
     predictions: Annotated[
         Path | None, typer.Option(help="Parquet file for the scores of every day and stock.")
     ] = None,
-    split: Annotated[str, typer.Option(help="Whose days: train, valid or test.")] = "test",
+    split: Annotated[str, typer.Option(help="Whose days: valid or test.")] = "test",
     names: Annotated[
         str,
         typer.Option(

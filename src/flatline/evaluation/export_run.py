@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from torch import nn
 
@@ -28,6 +28,8 @@ from flatline.files import replacing
 
 __all__ = ["Exported", "ExportedProgram", "export_run"]
 
+# Train days are shuffled and may be sampled: they have no fixed rows.
+SPLITS: tuple[Split, ...] = ("valid", "test")
 # Test days, evenly spaced, on which a program is held against its model.
 DAYS = 20
 
@@ -121,7 +123,7 @@ def export_run(
         run_dir: Folder of the run.
         prices: Where its price files are now, if not where they were.
         predictions: Parquet file for the scores of *split*.
-        split: train, valid or test.
+        split: valid or test.
         names: What scores are called: `new`, or a style of `artifacts.output_names`.
         program: File for the program of torch.export.
         onnx: File for the ONNX program.
@@ -159,10 +161,8 @@ def _check_asked(
             "what to export is nothing, expected --predictions, --program or --onnx with a file. "
             "Name one."
         )
-    if split not in get_args(Split):
-        raise SettingsError(
-            f"split is {split!r}, expected one of {', '.join(get_args(Split))}. Choose one."
-        )
+    if split not in SPLITS:
+        raise SettingsError(f"split is {split!r}, expected {' or '.join(SPLITS)}. Choose one.")
     check_style(names)
     if onnx is not None:
         check_onnx_installed()

@@ -138,11 +138,13 @@ def _traced(scorer: nn.Module, example: dict[str, Tensor]) -> ExportedProgram:
 def _read_inputs(program: ExportedProgram, names: tuple[str, ...]) -> tuple[str, ...]:
     """The inputs whose values matter; the number of rows can be taken from any of them."""
     size = torch.ops.aten.sym_size.int
-    used = {
-        node.name
-        for node in program.graph.nodes
-        if node.op == "placeholder" and any(user.target is not size for user in node.users)
-    }
+    todo = [node for node in program.graph.nodes if node.op == "output"]
+    used = set()
+    while todo:
+        node = todo.pop()
+        if node.name not in used and node.target is not size:
+            used.add(node.name)
+            todo += node.all_input_nodes
     given = zip(names, program.graph_signature.user_inputs, strict=True)
     return tuple(name for name, placeholder in given if placeholder in used)
 
