@@ -1,15 +1,14 @@
 """Normalisers side by side: every cell once, none from elsewhere, figures of what it says."""
 
 import json
-import os
-import subprocess
 import sys
 
 import numpy as np
 import polars as pl
 import pytest
 
-from evaluation.series import series_settings
+from evaluation.series import SERIES, series_settings
+from flatline import cli
 from flatline.errors import ArtifactError, SettingsError
 from flatline.evaluation import series_comparison
 from flatline.evaluation.experiment import prepare
@@ -294,26 +293,63 @@ def _with_valid(one):
     return Finished(one.cell, pl.concat([one.frame, valid]), one.entropy, 1.0, None)
 
 
-def test_the_command_compares_and_goes_on(compared, tmp_path):
-    """Tables on standard output, progress beside it; in processes, with the same figures."""
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "data.series is not set, expected a single series to compare normalisers on."),
+        (["--settings", "series.toml", "--normaliser", "zscores"], "Did you mean 'zscore'?"),
+        (["--settings", "series.toml", "--later", "2024"], "later is '2024', expected a date"),
+        (["--settings", "none.toml"], "none.toml"),
+        (["--settings", "series.toml", "--data", "none.parquet"], "none.parquet"),
+    ],
+)
+def test_the_command_names_what_is_wrong(arguments, message, tmp_path, monkeypatch, capsys):
+    """One line, exit code 2, nothing left behind that would look like a result."""
+    (tmp_path / "series.toml").write_text(SERIES)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["flatline", "normalisers", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 2
+    assert message in " ".join(capsys.readouterr().err.split())
+    assert not list(tmp_path.rglob("*.parquet"))
+
+
+def test_a_command_that_is_interrupted_says_how_to_go_on(tmp_path, monkeypatch, capsys):
+    """Exit code 130 and the folder."""
+    (tmp_path / "series.toml").write_text(SERIES)
+    monkeypatch.chdir(tmp_path)
+
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(series_comparison, "run_processes", stop)
+    monkeypatch.setattr(sys, "argv", ["flatline", "normalisers", "--settings", "series.toml"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 130
+    said = " ".join(capsys.readouterr().err.split())
+    assert "the same command goes on with what is in runs/normalisers." in said
+
+
+def test_the_command_compares_and_goes_on(compared, tmp_path, monkeypatch, capsys):
+    """Tables on standard output, the rest beside it; in a process, with the same figures."""
     _, _, first, _ = compared
     series_settings(tmp_path)
+    monkeypatch.chdir(tmp_path)
     command = [
-        *(sys.executable, "-c", "from flatline.cli import main; main()", "normalisers"),
-        *("--settings", "series.toml", "--out", "cells", "--features", "level", "--seeds", "2"),
-        *("--normaliser", "zscore", "--no-learners", "--json", "found.json"),
+        *("flatline", "normalisers", "--settings", "series.toml", "--out", "cells"),
+        *("--features", "level", "--seeds", "2", "--normaliser", "zscore", "--no-learners"),
+        *("--json", "found.json"),
     ]
-    said = []
-    for _ in range(2):
-        ran = subprocess.run(  # noqa: S603
-            command, cwd=tmp_path, capture_output=True, text=True, check=False,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-        )  # fmt: skip
-        assert ran.returncode == 0, ran.stderr
-        assert "level features: test days 1998" in ran.stdout
-        said.append(ran.stderr)
-    assert "trainings: 2 new, kept in cells" in said[0]
-    assert "trainings: 0 new, kept in cells" in said[1]
+    monkeypatch.setattr(sys, "argv", command)
+    for new in (2, 0):
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        assert ended.value.code == 0
+        shown = capsys.readouterr()
+        assert "level features: test days 1998" in shown.out
+        assert f"trainings: {new} new, kept in cells" in shown.err
     found = json.loads((tmp_path / "found.json").read_text())["figures"]
     mine = [
         one.as_data()

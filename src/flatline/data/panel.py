@@ -49,10 +49,11 @@ class Panel:
         present: True where the stock has a good row on that date. Shape (dates, stocks), bool.
         features: NaN where unknown. Shape (dates, stocks, features), float32.
         target: Return from close(t+1) to close(t+1+h) as a fraction, NaN where
-            unknown. Shape (dates, stocks, horizons), float32.
+            unknown; of a single series see `series_panel`. Shape (dates, stocks, horizons),
+            float32.
         label_end: Position in *dates* of the day on which the label of each
-            horizon ends, t + 1 + h; len(dates) or more where that lies beyond
-            the last date. Shape (dates, horizons), int64.
+            horizon ends, t + 1 + h (t + h for a single series); len(dates) or more where
+            that lies beyond the last date. Shape (dates, horizons), int64.
         daily_return: Close-to-close return as a fraction, NaN where unknown.
             Shape (dates, stocks), float32.
         attributes: Categories by name, point in time; `sector` and `segment` feed the edges.

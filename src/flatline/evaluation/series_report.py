@@ -182,7 +182,7 @@ def skill_table(figures: Sequence[PeriodFigures], features: str) -> Table:
         table.add_row(
             *_name(one),
             _interval(one.auc),
-            *([_interval(after.auc)] if after else []),
+            *([_interval(after.auc) if after else "-"] if later else []),
             _text(one.auc_spread),
             _text(one.brier),
             _text(one.brier_naive),
