@@ -1,5 +1,6 @@
 """The whole look at a machine: on this one, with a broken library, and as a command."""
 
+import io
 import json
 import os
 import subprocess
@@ -7,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from flatline import cli
 from flatline.doctor import Finding, Status, as_data, examine, findings_table, in_trouble
@@ -66,9 +68,7 @@ def test_only_trouble_counts():
 
 def test_the_table_shows_brackets_as_they_are():
     """A path is never taken for markup."""
-    from rich.console import Console
-
-    console = Console(record=True, width=100, file=open(os.devnull, "w"))
+    console = Console(record=True, width=100, file=io.StringIO())
     console.print(findings_table([Finding("disk", "runs", Status.OK, "free in /a[red]/b")]))
     assert "/a[red]/b" in console.export_text()
 
@@ -131,7 +131,9 @@ def run(*arguments, cwd, environ=None):
     code = "from flatline.cli import main; main()"
     given = os.environ | {"PYTHONPATH": SRC} | (environ or {})
     command = [sys.executable, "-c", code, "doctor", *arguments]
-    return subprocess.run(command, cwd=cwd, env=given, capture_output=True, text=True, check=False)
+    return subprocess.run(  # noqa: S603 - our own interpreter and code
+        command, cwd=cwd, env=given, capture_output=True, text=True, check=False
+    )
 
 
 def test_the_command_works_where_torch_is_broken(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import pickletools
 import zipfile
@@ -22,6 +23,9 @@ LEAST_DISK = 2**30
 SMALL_SHARED = 65 * 2**20
 PICKLES = frozenset({".pt", ".pth", ".ckpt", ".bin", ".pkl", ".pickle"})
 MOST_FILES = 500
+MOST_BYTES = 64 * 2**20
+# Of a pickle, since protocol 2.
+START = b"\x80"
 # What a file of tensors and plain values needs.
 PLAIN = frozenset(
     {
@@ -109,25 +113,43 @@ def pickled_names(path: Path) -> set[str] | None:
                 inner = [name for name in archive.namelist() if name.endswith("data.pkl")]
                 return set().union(*(_names(archive.read(name)) for name in inner)) or None
         with path.open("rb") as file:
-            if file.read(1) != b"\x80":
-                return None
-            return _names(b"\x80" + file.read())
+            data = file.read(MOST_BYTES)
     except (OSError, ValueError, zipfile.BadZipFile, EOFError):
         return None
+    return _names(data) if data[:1] == START else None
 
 
-def _names(pickled: bytes) -> set[str]:
-    names: set[str] = set()
-    texts: list[str] = []
-    for operation, argument, _ in pickletools.genops(pickled):
+def _names(data: bytes) -> set[str]:
+    """What the pickles at the start of some bytes would import; a damaged one ends them."""
+    file, names = io.BytesIO(data), set[str]()
+    # Old files of torch hold several, one after the other, and then the numbers.
+    while data[file.tell() : file.tell() + 1] == START:
+        try:
+            for name in _names_of_one(file):
+                names.add(name)
+        except ValueError:
+            break
+    return {name for name in names if not name.endswith("Storage")}
+
+
+def _names_of_one(file: io.BytesIO) -> Iterator[str]:
+    texts: list[str] = [""]
+    # Texts are written once and then fetched by their number.
+    memo: dict[int, str] = {}
+    for operation, argument, _ in pickletools.genops(file):
         if operation.name in {"GLOBAL", "INST"}:
-            names.add(str(argument).replace(" ", "."))
+            yield str(argument).replace(" ", ".")
         elif operation.name == "STACK_GLOBAL":
             # The module and the name are the two texts before it.
-            names.add(".".join(texts[-2:]))
+            yield ".".join(texts[-2:])
+        elif operation.name == "MEMOIZE":
+            memo[len(memo)] = texts[-1]
+        elif "PUT" in operation.name:
+            memo[int(argument or 0)] = texts[-1]
+        elif "GET" in operation.name:
+            texts.append(memo.get(int(argument or 0), ""))
         elif isinstance(argument, str):
             texts.append(argument)
-    return {name for name in names if not name.endswith("Storage")}
 
 
 def _candidates(folder: Path) -> Iterator[Path]:
