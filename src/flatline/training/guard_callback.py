@@ -20,7 +20,7 @@ from flatline.training.module import Trainee
 from flatline.training.seeds import untouched_generators
 from flatline.training.settings import GuardSettings
 
-__all__ = ["DegeneracyGuard", "model_of"]
+__all__ = ["DegeneracyGuard", "fixes_scale", "model_of"]
 
 log = logging.getLogger(__name__)
 Batch = tuple[DayBatch, Labels]
@@ -67,7 +67,7 @@ class DegeneracyGuard(Callback):
         source = self._source or trainer.val_dataloaders or train
         with untouched_generators():
             chosen = probe_batches(cast("Iterable[Batch]", source))
-        self._scale = _fixes_scale(getattr(pl_module, "loss", None))
+        self._scale = fixes_scale(getattr(pl_module, "loss", None))
         self._probe = [pl_module.transfer_batch_to_device(b, pl_module.device, 0) for b in chosen]
         self._look(trainer, pl_module)
 
@@ -119,7 +119,7 @@ class DegeneracyGuard(Callback):
         self._core.load_state_dict(state_dict)
 
 
-def _fixes_scale(loss: object) -> bool:
+def fixes_scale(loss: object) -> bool:
     """Whether some term of a blend wants the scores in the units of the targets."""
     weights = getattr(getattr(loss, "settings", None), "weights", None)
     if weights is None:
