@@ -136,7 +136,23 @@ def test_the_driver_is_read_from_its_record(tmp_path):
         "NVRM version: NVIDIA UNIX x86_64 Kernel Module  570.86.15  Tue\nGCC version:  12.3.0\n"
     )
     assert driver_version(record) == "570.86.15"
-    assert driver_version(tmp_path / "none") == ""
+    assert driver_version(tmp_path / "none", tool=str(tmp_path / "none")) == ""
+
+
+@pytest.mark.parametrize(
+    ("script", "version"),
+    [
+        ("echo 580.159.03", "580.159.03"),
+        ("echo no devices; exit 9", ""),
+        ("echo N/A", "unknown version"),
+    ],
+)
+def test_the_driver_is_asked_where_its_record_is_hidden(tmp_path, script, version):
+    """Containers may hide the record; the driver's tool still answers, or fails."""
+    tool = tmp_path / "tool"
+    tool.write_text(f"#!/bin/sh\n{script}\n")
+    tool.chmod(0o755)
+    assert driver_version(tmp_path / "none", tool=str(tool)) == version
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,14 +17,33 @@ DRIVER = Path("/proc/driver/nvidia/version")
 TF32_NAMES = ("NVIDIA_TF32_OVERRIDE", "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE")
 
 
-def driver_version(record: Path = DRIVER) -> str:
-    """Version of the NVIDIA driver; empty without one."""
+def driver_version(record: Path = DRIVER, *, tool: str = "nvidia-smi") -> str:
+    """Version of the NVIDIA driver, by the kernel's record or by its own tool; empty without one.
+
+    Some containers hide the record.
+    """
     try:
         words = record.read_text(encoding="utf-8").split()
     except OSError:
-        return ""
+        words = _ask(tool).split()
+        if not words:
+            return ""
     numbers = [word for word in words if word[:1].isdigit() and "." in word]
     return numbers[0] if numbers else "unknown version"
+
+
+def _ask(tool: str) -> str:
+    found = shutil.which(tool)
+    if found is None:
+        return ""
+    command = [found, "--query-gpu=driver_version", "--format=csv,noheader"]
+    try:
+        done = subprocess.run(  # noqa: S603 - the driver's own tool
+            command, capture_output=True, text=True, timeout=30, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return "unknown"  # A tool that hangs belongs to a driver all the same.
+    return done.stdout if done.returncode == 0 else ""
 
 
 def check_devices(
