@@ -5,9 +5,12 @@ import torch
 
 from flatline.harness import Place, Status, examine
 from flatline.harness.subject import Subject
-from flatline.subjects import REFERENCES, reference
+from flatline.settings import load_settings
+from flatline.subjects import GATE_SETTINGS, REFERENCES, reference
 
 STEPS = 200
+# What the embedded series is without normalisation.
+RAW = ("data.series.features=level", "data.normaliser=raw")
 
 
 @pytest.fixture(scope="module", params=sorted(REFERENCES))
@@ -24,8 +27,28 @@ def on_cpu(subject):
 
 @pytest.mark.degeneracy
 def test_a_healthy_reference_passes_on_the_cpu(on_cpu):
-    """No verdict on a healthy reference subject is anything but a pass."""
-    assert {c: v.measured for c, v in on_cpu.items() if v.status != Status.PASS} == {}
+    """Every verdict on a healthy reference subject is a pass, or says which part it lacks."""
+    judged = {c: v for c, v in on_cpu.items() if v.status != Status.SKIP}
+    assert {c: v.measured for c, v in judged.items() if v.status != Status.PASS} == {}
+    skipped = [v.measured for v in on_cpu.values() if v.status == Status.SKIP]
+    assert set(skipped) <= {
+        "not judged: the subject has no `probabilities`, it is no classification",
+        "not judged: the subject has no `probabilities`",
+    }
+
+
+@pytest.mark.degeneracy
+def test_the_series_without_normalisation_is_named():
+    """On raw levels attention gets no gradient and later probabilities die; normalised, neither."""
+    settings = load_settings(GATE_SETTINGS["patchtst"], environ={}, overrides=RAW)
+    verdicts = {v.check: v for v in examine(reference("patchtst", settings), steps=STEPS).verdicts}
+    starved = verdicts["every block gets gradient"]
+    assert starved.status == Status.FAIL
+    assert "attention" in starved.culprit.path
+    later = verdicts["scores vary on the later period"]
+    assert later.status == Status.FAIL
+    assert "constant" in later.hint or "saturated" in later.hint
+    assert "off the base rate" in verdicts["mean probability keeps to the base rate later"].hint
 
 
 @pytest.mark.degeneracy
@@ -43,7 +66,7 @@ def test_a_reference_with_a_dead_head_fails(subject):
     # Nothing is left to train but what no gradient reaches.
     broken = Subject(**parts | {"model": dead, "loss": loss_beside_the_head})
     verdicts = {v.check: v for v in examine(broken, steps=3).verdicts}
-    flat = verdicts["scores vary within the day"]
+    flat = verdicts["scores vary " + ("in time" if subject.axis == "time" else "within the day")]
     assert flat.status == Status.FAIL
     assert flat.culprit.path.startswith("head")
 

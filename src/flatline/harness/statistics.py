@@ -11,7 +11,7 @@ from scipy import stats
 
 from flatline.metrics.bootstrap import block_length
 
-__all__ = ["Estimate", "block_mean", "reach", "shifted_mean"]
+__all__ = ["Estimate", "block_mean", "concordance", "reach", "shifted_mean"]
 
 Floats = NDArray[np.float64]
 
@@ -102,6 +102,33 @@ def shifted_mean(x: ArrayLike, y: ArrayLike) -> Estimate:
         return Estimate(math.nan, math.nan, 0)
     products = np.fft.irfft(np.fft.rfft(a) * np.conj(np.fft.rfft(b)), a.size) / a.size
     return Estimate(float((a * b).mean()), float(products.std()), math.inf)
+
+
+def concordance(x: ArrayLike, y: ArrayLike) -> Floats:
+    """How near two series are to being equal: 1 if they are, 0 if they have nothing in common.
+
+    The correlation, less what they differ in level and spread.
+
+    Args:
+        x: Shape (days, columns).
+        y: Shape (days, columns).
+
+    Returns:
+        Shape (columns,).
+
+    References:
+        Lin, A concordance correlation coefficient to evaluate reproducibility, 1989,
+        equation 1.
+
+    Example:
+        >>> day = np.arange(5.0)[:, None]
+        >>> concordance(day, day), concordance(day, day + 2).round(2), concordance(day, -day)
+        (array([1.]), array([0.5]), array([-0.2]))
+    """
+    a, b = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
+    together = ((a - a.mean(0)) * (b - b.mean(0))).mean(0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(2 * together / (a.var(0) + b.var(0) + (a.mean(0) - b.mean(0)) ** 2))
 
 
 def reach(count: int, chance: float, *, draws: float = 1.0) -> float:

@@ -18,6 +18,7 @@ from flatline.harness.isolation import isolated
 from flatline.harness.probes.scoring import Place, score_split
 from flatline.harness.probes.smoke import Smoke, smoke
 from flatline.harness.probes.trace import point_of_death, trace
+from flatline.harness.statistics import concordance
 from flatline.harness.subject import Scored, Subject
 from flatline.harness.verdicts import Culprit, Stage, Status, Verdict, module_culprit
 from flatline.metrics.daily import daily_rank_ic
@@ -143,9 +144,10 @@ def _scale(subject: Subject, scored: Scored) -> Verdict:
 def _skill(subject: Subject, scored: Scored, place: Place) -> Verdict:
     if scored.oracle is None:
         return learning.no_oracle()
-    fresh = np.stack([_rank_correlation(_fresh(subject, place), subject) for _ in range(UNTRAINED)])
+    fresh = np.stack([_agreement(_fresh(subject, place), subject) for _ in range(UNTRAINED)])
+    level = subject.axis == "time" and scored.probability is not None
     return learning.skill_beats_untrained(
-        _rank_correlation(scored, subject), fresh, axis=subject.axis
+        _agreement(scored, subject), fresh, measure="concordance" if level else "rank correlation"
     )
 
 
@@ -190,10 +192,14 @@ def _fresh(subject: Subject, place: Place) -> Scored:
     return score_split(subject, model, "valid", place, limit=limit)
 
 
-def _rank_correlation(scored: Scored, subject: Subject) -> NDArray[np.float64]:
-    """Mean over days, or along time, for each horizon: (horizons,)."""
+def _agreement(scored: Scored, subject: Subject) -> NDArray[np.float64]:
+    """With the oracle, over days or along time, for each horizon: (horizons,)."""
     if scored.oracle is None:
         raise ValueError("skill needs an oracle")
+    if subject.axis == "time" and scored.probability is not None:
+        # Along time any slow feature goes up and down with any other: ranks of a random
+        # network agree with the truth by far. Its level and its spread do not.
+        return concordance(_array(scored.probability), _array(scored.oracle))
     day = scored.day.numpy()
     groups = day if subject.axis == "stocks" else np.zeros_like(day)
     return daily_rank_ic(_array(scored.score), _array(scored.oracle), groups).mean()

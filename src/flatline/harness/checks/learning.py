@@ -7,7 +7,6 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from flatline.harness.statistics import reach
-from flatline.harness.subject import Axis
 from flatline.harness.verdicts import Stage, Status, Verdict
 
 __all__ = ["loss_falls", "no_oracle", "skill_beats_untrained"]
@@ -57,13 +56,13 @@ def skill_beats_untrained(
     trained: NDArray[np.float64],
     untrained: NDArray[np.float64],
     *,
-    axis: Axis = "stocks",
+    measure: str = "rank correlation",
     chance: float = 0.01,
 ) -> Verdict:
     """For every horizon, skill must be beyond what untrained models have by luck.
 
-    Skill is the mean over days, or along time for a single series, of the rank correlation
-    between the scores and what the oracle expects. Even a random network has some, of either
+    Skill is the mean over days of the rank correlation between the scores and what the
+    oracle expects. Even a random network has some, of either
     sign, since features persist: so the null distribution is that of fresh
     models of the same kind, normal after Fisher's transform, and the bound is
     its prediction quantile (a new draw from a normal sample of unknown spread
@@ -72,7 +71,7 @@ def skill_beats_untrained(
     Args:
         trained: Skill of the trained model, NaN where undefined. Shape (horizons,).
         untrained: Skill of fresh models, NaN where undefined. Shape (models, horizons).
-        axis: What the correlation was taken over; only the unit hangs on it.
+        measure: What skill is measured by, at most 1.
         chance: Probability that one more untrained model would pass, per horizon.
     """
     null = np.arctanh(np.nan_to_num(untrained))  # A fresh model without a rank has no skill.
@@ -87,11 +86,9 @@ def skill_beats_untrained(
         status=Status.PASS if beats else Status.FAIL,
         value=float(trained[worst]),
         bound=float(bounds[worst]),
-        unit="mean daily rank correlation with the oracle"
-        if axis == "stocks"
-        else "rank correlation with the oracle, in time",
+        unit=f"{measure} with the oracle",
         measured=(
-            f"rank correlation with the oracle by horizon {listed}; column {worst} has "
+            f"{measure} with the oracle by horizon {listed}; column {worst} has "
             f"{trained[worst]:.2f}, expected more than {bounds[worst]:.2f} "
             f"(1 in {1 / chance:.0f} of untrained models)"
         ),
