@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from flatline.cli.options import Data, Json, write_json
+from flatline.cli.options import Json, write_json
 from flatline.terminal import err, out, progress, say
 
 __all__ = ["export"]
@@ -15,7 +15,10 @@ __all__ = ["export"]
 
 def export(
     run: Annotated[Path | None, typer.Option(help="Run folder; the newest by default.")] = None,
-    data: Data = None,
+    data: Annotated[
+        list[str] | None,
+        typer.Option("--data", help="Where the run's price files are now, if they have moved."),
+    ] = None,
     predictions: Annotated[
         Path | None, typer.Option(help="Parquet file for the scores of every day and stock.")
     ] = None,

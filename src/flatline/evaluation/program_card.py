@@ -104,7 +104,9 @@ class Program:
 
     def __call__(self, batch: DayBatch) -> Forecast:
         """The scores of a batch, as the model gives them."""
-        out = self.run(inputs_of(batch, self.card))
+        # Also for the same kernels: some take another way where a gradient may be asked for.
+        with torch.no_grad():
+            out = self.run(inputs_of(batch, self.card))
         if self.card.names == NEW:
             return Forecast(out["point"], out.get("quantiles"))
         names = names_of(self.card.horizons, self.card.names)
