@@ -97,7 +97,10 @@ def from_file(root: type[BaseModel], file: Path) -> Layer:
     try:
         text = file.read_text(encoding="utf-8")
         tree = json.loads(text) if file.suffix == ".json" else tomllib.loads(text)
-    except (OSError, ValueError) as error:
+        if file.suffix == ".json":
+            # Whose settings they were, which is no setting.
+            tree.pop("run_id", None)
+    except (AttributeError, OSError, ValueError) as error:
         raise SettingsError(
             f"settings file {file} cannot be read ({error}), expected TOML. Correct it."
         ) from error

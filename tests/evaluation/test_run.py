@@ -67,11 +67,28 @@ def test_a_damaged_checkpoint_is_refused(copy):
         open_run(copy)
 
 
-def test_the_checkpoint_of_another_run_is_refused(experiment, copy, tmp_path):
-    """Same settings, same shapes, other run: its weights are not this run's result."""
-    train_run(experiment, tmp_path / "other")
-    shutil.copy(tmp_path / "other" / "checkpoint.safetensors", copy)
-    with pytest.raises(ArtifactError, match=r"^run_id of checkpoint .* Give the checkpoint that"):
+@pytest.fixture(scope="module")
+def other(experiment, tmp_path_factory):
+    """Another run of the same settings on the same data."""
+    folder = tmp_path_factory.mktemp("runs") / "other"
+    train_run(experiment, folder)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("file", "says"),
+    [
+        ("checkpoint.safetensors", r"^run_id of checkpoint .* Give the checkpoint that belongs"),
+        ("settings.json", r"settings\.json is of run .*, expected .* as run\.json says"),
+        ("result.json", r"result\.json is of run .*, expected .* as run\.json says"),
+        ("run.json", r"settings\.json is of run .*, expected .* as run\.json says"),
+    ],
+)
+def test_a_file_of_another_run_is_refused(copy, other, file, says):
+    """Same settings, same shapes, other run: what it came to is not this run's result."""
+    open_run(copy)
+    shutil.copy(other / file, copy / file)
+    with pytest.raises(ArtifactError, match=says):
         open_run(copy)
 
 

@@ -153,7 +153,8 @@ def test_the_run_folder_tells_the_run(tmp_path):
         effective=tree,
     )
     record = json.loads((folder / "run.json").read_text())
-    assert json.loads((folder / "settings.json").read_text()) == tree
+    told = json.loads((folder / "settings.json").read_text())
+    assert told == {"run_id": record["id"], **tree}
     assert (record["state"], record["seed"]) == ("finished", 7)
     assert record["versions"]["torch"] == torch.__version__
     assert result.best_path == folder / "checkpoints" / "best.safetensors"

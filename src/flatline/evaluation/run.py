@@ -186,10 +186,21 @@ def open_run(
 
 
 def _expected(run_dir: Path, settings: Settings) -> dict[str, object]:
-    """What the run's own record says of its checkpoint."""
-    data = settings.data
+    """What the run's own record says of its checkpoint.
+
+    Raises:
+        ArtifactError: The record is of several runs.
+    """
+    data, name = settings.data, _read(run_dir / "run.json").get("id")
+    for file in ("settings.json", "result.json"):
+        found = _read(run_dir / file).get("run_id")
+        if found != name:
+            raise ArtifactError(
+                f"{run_dir / file} is of run {found}, expected {name} as run.json says. "
+                "Put the run's own file back, or train again."
+            )
     return {
-        "run_id": _read(run_dir / "run.json").get("id"),
+        "run_id": name,
         "model": settings.model.model_dump(mode="json"),
         "lookback": data.lookback,
         "horizons": data.horizons,

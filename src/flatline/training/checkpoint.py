@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch.plugins.io import CheckpointIO
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
@@ -21,9 +21,15 @@ __all__ = ["SafeCheckpointIO", "load_weights", "save_weights"]
 
 
 class SafeCheckpointIO(CheckpointIO):
-    """Writes atomically and reads tensors and plain values only, whatever it is asked for."""
+    """Writes atomically and reads tensors and plain values only, whatever it is asked for.
 
-    def __init__(self) -> None:
+    Args:
+        run_id: Written into every checkpoint, and expected in every one that is read;
+            None for no such thing.
+    """
+
+    def __init__(self, *, run_id: str | None = None) -> None:
+        self._run_id = run_id
         self._proven = False
 
     def save_checkpoint(
@@ -36,7 +42,7 @@ class SafeCheckpointIO(CheckpointIO):
         """
         del storage_options
         with replacing(Path(path)) as partial:
-            torch.save(checkpoint, partial)
+            torch.save(checkpoint | {"run_id": self._run_id}, partial)
         if not self._proven:
             # Better to learn at the first checkpoint than at the first resume
             # that a callback keeps something unreadable in its state.
@@ -52,7 +58,8 @@ class SafeCheckpointIO(CheckpointIO):
         """Read a checkpoint without running any code in it.
 
         Raises:
-            ArtifactError: The file is damaged, or holds more than tensors and plain values.
+            ArtifactError: The file is damaged, holds more than tensors and plain values,
+                or is of another run.
         """
         # To the processor, wherever the tensors were: Lightning moves them on.
         del map_location, weights_only
@@ -65,6 +72,7 @@ class SafeCheckpointIO(CheckpointIO):
                 "in a whole file. Start into another folder, or keep no objects in a callback's "
                 "state_dict."
             ) from error
+        _check_run(path, loaded.pop("run_id", None), self._run_id)
         return dict(loaded)
 
     def remove_checkpoint(self, path: str | Path) -> None:
@@ -88,18 +96,35 @@ def save_weights(model: nn.Module, path: Path, *, about: Mapping[str, Any]) -> N
         partial.write_bytes(data)
 
 
-def load_weights(model: nn.Module, path: Path) -> None:
+def load_weights(model: nn.Module, path: Path, *, run_id: str | None = None) -> None:
     """Put weights written by `save_weights` into a model of the same shape.
 
+    Args:
+        model: To be changed.
+        path: The file.
+        run_id: What it must say about its run; None to take any.
+
     Raises:
-        ArtifactError: The file is damaged, or its tensors do not fit the model.
+        ArtifactError: The file is damaged or of another run, or its tensors do not fit
+            the model.
     """
     try:
+        with safe_open(path, "pt") as file:
+            about = json.loads(file.metadata()["about"])
+        _check_run(path, about.get("run_id"), run_id)
         tensors: dict[str, Tensor] = load_file(path)
         model.load_state_dict(tensors)
-    except (SafetensorError, OSError, RuntimeError) as error:
+    except (SafetensorError, OSError, RuntimeError, KeyError, TypeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise ArtifactError(
             f"weights {path} do not fit the model ({reason}), expected the tensors of this model. "
             "Build the model from the settings beside the weights."
         ) from error
+
+
+def _check_run(path: str | Path, found: object, expected: str | None) -> None:
+    if expected is not None and found != expected:
+        raise ArtifactError(
+            f"{path} is of run {found}, expected {expected}, the run of its folder. Put the run's "
+            "own file back, or start into another folder."
+        )

@@ -132,7 +132,7 @@ def fit(
         steps = run_trainer(trainee, judged, folder, callbacks)
         result = _finish(trainee, steps, folder, facts)
     if settings.restore_best and result.best_path is not None:
-        load_weights(model, result.best_path)
+        load_weights(model, result.best_path, run_id=folder.id)
     return result
 
 
@@ -156,7 +156,7 @@ def _through_phases(
     for number in range(len(folder.phases()) + 1, last + 1):
         phase, place = settings.phases[number - 1], folder.of_phase(number)
         if number > 1:
-            load_weights(model, folder.phase_weights(number - 1))
+            load_weights(model, folder.phase_weights(number - 1), run_id=folder.id)
         for callback, state in zip(callbacks, states, strict=True):
             callback.load_state_dict(copy.deepcopy(state))
         seed_all((settings.seed + number - 1) % 2**32)
@@ -175,9 +175,14 @@ def _end_phase(trainee: Trainee, steps: int, folder: RunFolder, phase: PhaseSett
     """Put what the next phase starts with, and then the end of this one, on record."""
     best = trainee.selection.best_epoch
     if trainee.settings.restore_best and best is not None:
-        load_weights(trainee.model, folder.epoch_weights(best))
+        load_weights(trainee.model, folder.epoch_weights(best), run_id=folder.id)
     facts = _facts(trainee, steps, folder)
-    about = {"phase": phase.name, "epoch": facts["best_epoch"], "rank_ic": facts["best_score"]}
+    about = {
+        "run_id": folder.id,
+        "phase": phase.name,
+        "epoch": facts["best_epoch"],
+        "rank_ic": facts["best_score"],
+    }
     save_weights(trainee.model, folder.phase_weights(folder.number), about=about)
     folder.end_phase({"name": phase.name} | facts)
 

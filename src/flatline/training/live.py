@@ -137,7 +137,12 @@ class BestEpoch(Callback):
         epoch = trainer.current_epoch
         pl_module.history[-1]["eligible"] = float(score is not None)
         if pl_module.selection.take(epoch, score):
-            about = {"epoch": epoch, "step": trainer.global_step, "score": score}
+            about = {
+                "run_id": self.folder.id,
+                "epoch": epoch,
+                "step": trainer.global_step,
+                "score": score,
+            }
             save_weights(pl_module.model, self.folder.epoch_weights(epoch), about=about)
         self._look(trainer, pl_module)
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from lightning.pytorch.loggers import Logger
 
+from flatline.errors import ArtifactError
 from flatline.files import replacing
 from flatline.training.run_folder import Progress
 
@@ -26,6 +27,7 @@ class RunLog(Logger):
 
     Args:
         folder: Folder of the run.
+        run_id: In a column of every row.
         tensorboard: Also write TensorBoard events, where tensorboard is installed.
         resumed_step: Last step that counts of an earlier run in this folder;
             what it logged later is dropped. None where there is no earlier run.
@@ -37,6 +39,7 @@ class RunLog(Logger):
         self,
         folder: Path,
         *,
+        run_id: str,
         tensorboard: bool = False,
         resumed_step: int | None = None,
         before: Progress | None = None,
@@ -44,7 +47,7 @@ class RunLog(Logger):
     ) -> None:
         super().__init__()
         self._before = before or Progress()
-        self._names = {} if phase is None else {"phase": phase}
+        self._names = ({} if phase is None else {"phase": phase}) | {"run_id": run_id}
         self.path = folder / "metrics.csv"
         self._columns: list[str] = ["step"]
         self._rows: list[dict[str, str]] = []
@@ -59,6 +62,7 @@ class RunLog(Logger):
 
             purge = None if resumed_step is None else resumed_step + 1
             self._events = SummaryWriter(str(folder / "tensorboard"), purge_step=purge)
+            self._events.add_text("run_id", run_id)
 
     @property
     def name(self) -> str:
@@ -107,6 +111,13 @@ class RunLog(Logger):
                     kept = {name: value for name, value in row.items() if value}
                     self._rows.append(kept)
             self._columns = list(reader.fieldnames or ["step"])
+        other = {row.get("run_id") for row in self._rows} - {self._names["run_id"]}
+        if other:
+            raise ArtifactError(
+                f"{self.path} has rows of run {min(map(str, other))}, expected "
+                f"{self._names['run_id']} alone. Put the run's own file back, or start into "
+                "another folder."
+            )
         self._rows = [row for row in self._rows if int(row["step"]) <= resumed_step]
         self._write_all()
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import math
-import platform
 import secrets
 import shutil
 from collections.abc import Mapping
@@ -17,10 +15,10 @@ from typing import Any
 from flatline.errors import ArtifactError, SettingsError
 from flatline.files import write_text
 from flatline.training.checkpoint import SafeCheckpointIO
+from flatline.training.versions import versions
 
 __all__ = ["Progress", "RunFolder"]
 
-LIBRARIES = ("flatline", "torch", "lightning", "numpy", "polars", "scipy", "torch-geometric")
 BUDGET = ("max_epochs", "max_steps", "max_seconds", "patience")
 # What may differ between a run and its resumption without making it another run.
 FREE = frozenset(
@@ -47,7 +45,7 @@ class Progress:
 
 
 class RunFolder:
-    """One run's files.
+    """One run's files, each with the id of the run in it.
 
     `run.json` (id, state, seed, versions, finished phases), `settings.json` (effective
     settings), `metrics.csv`, `checkpoints/last.ckpt`, `checkpoints/best.safetensors`.
@@ -130,6 +128,11 @@ class RunFolder:
         return folder
 
     @property
+    def id(self) -> str:
+        """What tells this run from every other."""
+        return str(_read(self.path / "run.json").get("id"))
+
+    @property
     def _checkpoints(self) -> Path:
         folder = self.path / "checkpoints"
         return folder / f"phase_{self.number}" if self.number else folder
@@ -188,11 +191,11 @@ class RunFolder:
 
     def last_step(self) -> int:
         """The step that the resumable checkpoint was written after."""
-        return int(SafeCheckpointIO().load_checkpoint(self.last)["global_step"])
+        return int(SafeCheckpointIO(run_id=self.id).load_checkpoint(self.last)["global_step"])
 
     def finish(self, result: Mapping[str, Any], training: Mapping[str, Any]) -> None:
         """Record that the run has come to its end, what it came to, and under which settings."""
-        _write(self.path / "result.json", result)
+        _write(self.path / "result.json", {"run_id": self.id, **result})
         self.update(state="finished", training=dict(training))
         if self.broken_off.exists():
             self.broken_off.replace(self.last)
@@ -206,7 +209,13 @@ class RunFolder:
         same = all(record["training"].get(name) == training.get(name) for name in BUDGET)
         if record["state"] != "finished" or not same:
             return None
-        return _read(self.path / "result.json")
+        result = _read(self.path / "result.json")
+        if result.pop("run_id", None) != record["id"]:
+            raise ArtifactError(
+                f"{self.path / 'result.json'} is of another run, expected that of {record['id']}. "
+                "Give another folder."
+            )
+        return result
 
     def update(self, **facts: object) -> None:
         """Record facts about the run, such as its state."""
@@ -222,13 +231,15 @@ class RunFolder:
     ) -> None:
         self.path.mkdir(parents=True, exist_ok=True)
         now = datetime.now(UTC)
-        _write(self.path / "settings.json", dict(training if effective is None else effective))
+        name = _new_id(now)
+        told = training if effective is None else effective
+        _write(self.path / "settings.json", {"run_id": name, **told})
         self.update(
-            id=f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(3)}",
+            id=name,
             started=now.isoformat(timespec="seconds"),
             state="running",
             seed=training.get("seed"),
-            versions=_versions(),
+            versions=versions(),
             data=data,
             training=dict(training),
         )
@@ -255,15 +266,8 @@ class RunFolder:
             )
 
 
-def _versions() -> dict[str, str]:
-    versions = {"python": platform.python_version()}
-    for name in LIBRARIES:
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            # Run from a checkout, or without an extra.
-            versions[name] = "not installed"
-    return versions
+def _new_id(now: datetime) -> str:
+    return f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
 
 
 def _read(path: Path) -> dict[str, Any]:

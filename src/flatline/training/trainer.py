@@ -114,6 +114,7 @@ def _trainer(
         resumed = folder.before.steps + folder.last_step()
     log = RunLog(
         folder.path,
+        run_id=folder.id,
         tensorboard=settings.tensorboard,
         resumed_step=resumed,
         before=folder.before,
@@ -128,7 +129,7 @@ def _trainer(
         deterministic=settings.deterministic or None,
         logger=log,
         callbacks=[*callbacks, *([_Bar(phase)] if settings.progress else [])],
-        plugins=[SafeCheckpointIO()],
+        plugins=[SafeCheckpointIO(run_id=folder.id)],
         limit_val_batches=None if validates else 0,
         num_sanity_val_steps=0,
         # The plain form of no_grad: tensors that a model caches in validation
