@@ -5,19 +5,22 @@ from __future__ import annotations
 import logging
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import lightning.pytorch as pl
 import numpy as np
 from lightning.pytorch.callbacks import Callback
+from torch import nn
 
 from flatline.errors import DegenerateError, FlatlineError, NoValidDayError, SettingsError
-from flatline.evaluation.experiment import cut
+from flatline.evaluation.experiment import Experiment, cut
 from flatline.evaluation.run import train_run
 from flatline.evaluation.sweep_space import Space
 from flatline.evaluation.work_folder import WorkFolder
+from flatline.training.guard import flat_findings, probe_batches
+from flatline.training.guard_callback import fixes_scale
 from flatline.training.module import Trainee
 from flatline.training.validation import Validation
 
@@ -150,6 +153,12 @@ class Epochs(Callback):
             pl_module.stopped = "pruned"
             trainer.should_stop = True
 
+    def refuse(self, kinds: Sequence[str]) -> None:
+        """Take the value away where the trained model is flat in some way."""
+        if kinds:
+            self.flat = tuple(dict.fromkeys((*self.flat, *kinds)))
+            self.value = None
+
 
 def run_trial(task: TrialTask, *, on_stage: Callable[[str], None] = lambda _: None) -> int:
     """Ask the study for a trial and run it; its number.
@@ -181,7 +190,9 @@ def run_trial(task: TrialTask, *, on_stage: Callable[[str], None] = lambda _: No
             trial.set_user_attr("status", "complete")
             study.tell(trial, epochs.value)
             return trial.number
-        _fail(trial, "degenerate", "every epoch was degenerate.", list(epochs.flat))
+        _fail(
+            trial, "degenerate", "the scores were flat on the validation days.", list(epochs.flat)
+        )
     study.tell(trial, state=TrialState.FAIL)
     return trial.number
 
@@ -193,6 +204,18 @@ def _fail(trial: Trial, status: str, reason: str, kinds: list[str]) -> None:
         trial.set_user_attr(name, value)
 
 
+def _flat(experiment: Experiment, model: nn.Module) -> list[str]:
+    """Kinds of flat of a trained model on validation days, but for those that are expected."""
+    settings = experiment.settings
+    found = flat_findings(
+        model,
+        probe_batches(experiment.batches("valid")),
+        scale=fixes_scale(experiment.loss()),
+        horizons=settings.data.horizons,
+    )
+    return [str(one.kind) for one in found if str(one.kind) not in settings.guard.ignore]
+
+
 def _train(task: TrialTask, trial: Trial) -> Epochs:
     values = {one.name: one.draw(trial) for one in task.space.dimensions}
     settings = task.space.settings(task.work.path / BASE, values, environ={})
@@ -201,7 +224,9 @@ def _train(task: TrialTask, trial: Trial) -> Epochs:
     shutil.rmtree(folder, ignore_errors=True)
     epochs = Epochs(trial, min_defined_share=settings.training.min_defined_share)
     experiment = cut(settings, task.work.raw())
-    _, result = train_run(experiment, folder, callbacks=[epochs])
+    model, result = train_run(experiment, folder, callbacks=[epochs])
+    if epochs.value is not None and not epochs.pruned:
+        epochs.refuse(_flat(experiment, model))
     trial.set_user_attr("run", str(folder))
     trial.set_user_attr("seconds", round(result.seconds, 3))
     trial.set_user_attr("best_epoch", result.best_epoch)

@@ -42,6 +42,7 @@ from flatline.evaluation.walkforward_results import (
 from flatline.evaluation.work_folder import read_json
 from flatline.files import write_text
 from flatline.metrics import daily_metrics, find_flat
+from flatline.training.guard_callback import fixes_scale
 
 __all__ = ["learner_names", "run_window", "settled_row"]
 
@@ -145,11 +146,15 @@ def _train(
     on_stage("scoring the test days")
     frame = predict_test(experiment, model).with_columns(run_id=pl.lit(row["run_id"]))
     kept = save_frame(frame, results_of(plan.folder, window.number) / f"{MODEL}.parquet")
-    return Row(**row | _figures(frame) | {"rows": len(frame), "digest": kept})
+    return Row(
+        **row
+        | _figures(frame, scale=fixes_scale(experiment.loss()))
+        | {"rows": len(frame), "digest": kept}
+    )
 
 
-def _figures(frame: pl.DataFrame) -> dict[str, Any]:
-    """IC and kinds of flat of the predictions of a window."""
+def _figures(frame: pl.DataFrame, *, scale: bool) -> dict[str, Any]:
+    """IC and kinds of flat of the predictions of a window; *scale* is whether theirs counts."""
     horizons = frame["horizon"].unique().sort().to_list()
 
     def wide(name: str) -> Any:  # noqa: ANN401 (an array of floats)
@@ -162,7 +167,14 @@ def _figures(frame: pl.DataFrame) -> dict[str, Any]:
     levels = [name for name in frame.columns if name.startswith("q0.")]
     quantiles = np.stack([wide(name) for name in levels], -1) if levels else None
     score, target = wide("score"), wide("return")
-    found = find_flat(score, day, stock=stock, quantiles=quantiles, horizons=horizons)
+    found = find_flat(
+        score,
+        day,
+        stock=stock,
+        target=wide("target") if scale else None,
+        quantiles=quantiles,
+        horizons=horizons,
+    )
     daily = daily_metrics(score, target, day, metrics=("ic", "rank_ic"))
     judged = judged_days(daily.ic)
     undefined = (judged & ~daily.ic.defined).sum(0).tolist()
