@@ -33,7 +33,8 @@ ALLOWED = {
     "aliases": {"errors"},
     "settings_sources": {"errors", "section", "aliases"},
     "settings": {"errors", "section", "settings_sources", "data", "models", "losses", "training"},
-    "evaluation": STACK | {"artifacts", "settings"},
+    # A search space is written in the words of the settings.
+    "evaluation": STACK | {"artifacts", "settings", "settings_sources"},
     # What may be wrong with a machine: it reads prices and settings, no model.
     "doctor": LOW | {"aliases", "data", "settings", "settings_sources"},
     "subjects": STACK | {"artifacts", "settings", "evaluation", "harness"},
