@@ -101,7 +101,7 @@ def check_pickles(folder: Path) -> Finding:
     path, names = next(iter(calls.items()))
     measured = f"{len(calls)} under {folder} are pickles that call more, such as {path.name}: "
     measured += ", ".join(sorted(names)[:3]) + more
-    remedy = "Load them only with flatline.artifacts.load_checkpoint, which runs none of it."
+    remedy = "Load them only with flatline.artifacts.load_legacy, which runs none of it."
     return Finding("disk", "checkpoints", Status.NOTE, measured, remedy)
 
 
