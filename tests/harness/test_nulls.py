@@ -118,9 +118,10 @@ def test_unknown_labels_do_not_count():
 
 
 def period(draw, days, *, scale=1.0, shift=0.0):
-    """A calibrated classifier's probabilities and what happened."""
-    p = sigmoid(-1 + shift + scale * spells(draw, days, 0.8))[:, None]
-    label = (draw.random((days, 1)) < sigmoid(-1 + spells(draw, days, 0.8))[:, None]) * 1.0
+    """A classifier's probabilities, calibrated unless scaled or shifted, and what happened."""
+    state = spells(draw, days, 0.8)[:, None]
+    p = sigmoid(-1 + shift + scale * state)
+    label = (draw.random((days, 1)) < sigmoid(-1 + state)) * 1.0
     return Period(score=p, day=np.arange(days), label=label, focus=p[:, 0])
 
 
@@ -159,6 +160,24 @@ def test_each_check_fails_on_what_it_is_for_and_on_nothing_else():
     assert fails(faint)[:2] == [True, False]
     assert fails(moved)[:2] == [False, True]
     assert fails(blurred) == [False, False, True]
+
+
+def test_what_a_model_is_off_by_on_the_train_period_too_is_not_the_periods_fault():
+    """The same miscalibration before and after passes; one that came later does not."""
+    draw = np.random.default_rng(11)
+    off = {"shift": 1.5}
+    always = follows_base_rate(period(draw, 1200, **off), period(draw, 300, **off))
+    since = follows_base_rate(period(draw, 1200), period(draw, 300, shift=3.0))
+    assert [always.status, since.status] == [Status.PASS, Status.FAIL]
+
+
+def test_a_fall_by_less_than_half_is_no_collapse():
+    """However steady the train period: what is new is fitted less closely."""
+    day = np.repeat(np.arange(96), 50)
+    scores = np.random.default_rng(12).standard_normal((4800, 1))
+    train = Period(score=scores, day=day)
+    verdicts = [scores_last(train, Period(score=part * scores, day=day)) for part in (0.6, 0.4)]
+    assert [verdict.status for verdict in verdicts] == [Status.PASS, Status.FAIL]
 
 
 def test_a_spread_that_fell_to_the_prior_is_called_so():

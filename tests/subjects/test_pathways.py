@@ -22,7 +22,9 @@ def skill(monkeypatch, signal, *overrides, strength=STRENGTH):
 
     monkeypatch.setattr(experiment, "make_market", strong)
     alone = f'data.source.signals=["{signal}"]'
-    settings = load_settings(GATE_SETTINGS["atft_gat_fan"], environ={}, overrides=[alone, *overrides])
+    settings = load_settings(
+        GATE_SETTINGS["atft_gat_fan"], environ={}, overrides=[alone, *overrides]
+    )
     subject = subject_of(experiment.assemble(settings), name=signal)
     verdicts = {v.check: v for v in examine(subject, steps=STEPS).verdicts}
     return verdicts["skill against the oracle"]

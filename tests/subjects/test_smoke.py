@@ -39,12 +39,9 @@ def test_a_healthy_reference_passes_on_the_cpu(on_cpu):
 
 @pytest.mark.degeneracy
 def test_the_series_without_normalisation_is_named():
-    """On raw levels attention gets no gradient and later probabilities die; normalised, neither."""
+    """On raw levels probabilities die on the later period, off the base rate; normalised, not."""
     settings = load_settings(GATE_SETTINGS["patchtst"], environ={}, overrides=RAW)
     verdicts = {v.check: v for v in examine(reference("patchtst", settings), steps=STEPS).verdicts}
-    starved = verdicts["every block gets gradient"]
-    assert starved.status == Status.FAIL
-    assert "attention" in starved.culprit.path
     later = verdicts["scores vary on the later period"]
     assert later.status == Status.FAIL
     assert "constant" in later.hint or "saturated" in later.hint

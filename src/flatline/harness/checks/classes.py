@@ -89,7 +89,8 @@ def beyond_the_prior(
             f"{prior.mean:.3f} at a base rate of {prior.base:.3f}, whose spread is "
             f"{prior.claim:.3g} of the classes', expected more than {bound:.3g}"
         ),
-        false_alarm_rate=prior.auc.miss(chance) if leaves else None,
+        # Of one that passes by its spread nothing is known: another draw has the same one.
+        false_alarm_rate=prior.auc.miss(chance) if leaves and bound == SCALE_FLOOR else None,
         hint=""
         if leaves
         else (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from flatline.harness.checks.classes import name_flat
 from flatline.harness.checks.degeneracy import WHERE, name_kinds
@@ -90,12 +91,13 @@ def scores_last(
 
 
 def follows_base_rate(train: Period, later: Period, *, chance: float = 1e-3) -> Verdict:
-    """For every horizon, the mean probability must lie near the share of the class later.
+    """For every horizon, the mean probability must keep to the share of the class.
 
     The share itself moves from period to period, and a model that knew nothing but that
     of the train period would be off by as much. The bound is what one stretch of days
     is off by, read off stretches of the train period and scaled to the number of later
-    days (Student's t, two-sided).
+    days (Student's t, two-sided). What the model is off by on the train period as well is
+    no matter of the period, and is taken out.
 
     Args:
         train: Probabilities of the train period, with labels.
@@ -110,10 +112,8 @@ def follows_base_rate(train: Period, later: Period, *, chance: float = 1e-3) -> 
     shares = means(train.label, train.stretch(parts[0]))
     draws = parts[0] * share_of(train, later)
     bounds = reach(len(shares), chance / 2, draws=draws) * shares.std(0, ddof=1)
-    known = np.isfinite(later.label)
-    mean = means(np.where(known, later.score, np.nan), np.zeros_like(later.day))[0]
-    share = means(later.label, np.zeros_like(later.day))[0]
-    gap = np.abs(mean - share)
+    (mean, share), (mean_then, share_then) = _levels(later), _levels(train)
+    gap = np.abs((mean - share) - (mean_then - share_then))
     worst = int(np.argmax(np.nan_to_num(gap - bounds, nan=np.inf)))
     keeps = bool(gap[worst] <= bounds[worst])
     return Verdict(
@@ -122,11 +122,12 @@ def follows_base_rate(train: Period, later: Period, *, chance: float = 1e-3) -> 
         status=Status.PASS if keeps else Status.FAIL,
         value=float(gap[worst]),
         bound=float(bounds[worst]),
-        unit="mean probability less the share of the class, absolute",
+        unit="mean probability less the share of the class, later less on the train period",
         measured=(
-            f"on the {later.days} later days the mean probability of column {worst} is "
-            f"{mean[worst]:.3f} and the share of the class {share[worst]:.3f}, {gap[worst]:.3f} "
-            f"apart, expected at most {bounds[worst]:.3f}"
+            f"mean probability and share of the class of column {worst} are {mean[worst]:.3f} and "
+            f"{share[worst]:.3f} on the {later.days} later days, {mean_then[worst]:.3f} and "
+            f"{share_then[worst]:.3f} on the train period: {gap[worst]:.3f} further apart, "
+            f"expected at most {bounds[worst]:.3f}"
         ),
         false_alarm_rate=min(1.0, chance * len(bounds)),
         hint=""
@@ -200,6 +201,15 @@ def _too_short(check: str, train: Period, later: Period, least: int = 1) -> Verd
         f"{train.days} train days and {later.days} later ones are too few, "
         f"{STRETCHES * least} and {least} at least",
     )
+
+
+def _levels(period: Period) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean probability and share of the class, over the days whose class is known."""
+    if period.label is None:
+        raise ValueError("shares need classes")
+    all_days = np.zeros_like(period.day)
+    known = np.where(np.isfinite(period.label), period.score, np.nan)
+    return means(known, all_days)[0], means(period.label, all_days)[0]
 
 
 def _collapse(later: Period, column: int, noun: str, now: float, usual: float) -> str:

@@ -83,10 +83,15 @@ def share_of(train: Period, later: Period) -> float:
 
 
 def usual_of(stretches: Floats, chance: float) -> tuple[Floats, Floats]:
-    """What a stretch of the train period has, and what one more has less than by *chance*."""
+    """What a stretch of the train period has, and what one more has less than by *chance*.
+
+    At most half of the former: models fit what they have seen closer than what is new, and
+    a fall by less is no collapse however steady the train period is.
+    """
     logs = np.log(np.maximum(stretches, TINY))
     low = np.exp(logs.mean(0) - reach(len(logs), chance) * logs.std(0, ddof=1))
-    return geometric_mean(stretches), np.where(low <= TINY, 0.0, low)
+    usual = geometric_mean(stretches)
+    return usual, np.minimum(np.where(low <= TINY, 0.0, low), usual / 2)
 
 
 def geometric_mean(stretches: Floats) -> Floats:
