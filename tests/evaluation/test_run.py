@@ -4,7 +4,6 @@ import json
 import shutil
 from dataclasses import replace
 
-import polars as pl
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -18,7 +17,6 @@ from flatline.evaluation.run import (
     open_run,
     predict_test,
     train_run,
-    write_predictions,
 )
 
 
@@ -33,15 +31,6 @@ def test_an_opened_run_scores_as_the_model_in_memory(experiment, trained):
     folder, model = trained
     again, opened = open_run(folder)
     assert predict_test(again, opened).equals(predict_test(experiment, model))
-
-
-def test_predictions_carry_the_id_of_their_run(experiment, trained, copy):
-    """Written whole, one more column beside what was predicted."""
-    frame = predict_test(experiment, trained[1])
-    found = pl.read_parquet(write_predictions(frame, copy))
-    assert found.drop("run_id").equals(frame)
-    record = json.loads((copy / "run.json").read_text())
-    assert found["run_id"].unique().to_list() == [record["id"]]
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,8 @@ from flatline.terminal import out, progress
 
 __all__ = ["train"]
 
+PREDICTIONS = "predictions.parquet"
+
 
 def train(
     data: Data = None,
@@ -43,12 +45,8 @@ def train(
     tree = read_settings(settings, set_, given)
     from flatline.data.quarantine import quarantine_table  # noqa: PLC0415
     from flatline.evaluation.experiment import assemble  # noqa: PLC0415
-    from flatline.evaluation.run import (  # noqa: PLC0415
-        new_run_dir,
-        predict_test,
-        train_run,
-        write_predictions,
-    )
+    from flatline.evaluation.export import export_predictions  # noqa: PLC0415
+    from flatline.evaluation.run import manifest_of, new_run_dir, train_run  # noqa: PLC0415
 
     with progress("reading settings") as show:
         experiment = assemble(tree, on_stage=show)
@@ -66,6 +64,8 @@ def train(
         f"{result.steps} steps in {result.seconds:.0f} s, stopped by {result.stopped}; best: {best}"
     )
     if tree.run.export_predictions:
-        out.print(f"predictions: {write_predictions(predict_test(experiment, model), run_dir)}")
+        run_id, path = manifest_of(experiment, model, run_dir).run_id, run_dir / PREDICTIONS
+        written = export_predictions(experiment, model, path, run_id=run_id)
+        out.print(written.sentence(), highlight=False, markup=False, soft_wrap=True)
     out.print(f"run: {run_dir}")
     raise typer.Exit(int(result.best_epoch is None))

@@ -42,6 +42,14 @@ class Written:
     horizons: tuple[int, ...]
     not_finite: int
 
+    def sentence(self) -> str:
+        """What was written, and what was verified."""
+        return (
+            f"predictions: {self.path}: {self.rows} rows of {self.days} days, {self.codes} stocks "
+            f"and horizons {', '.join(map(str, self.horizons))}, each once as in the data; "
+            "read back bit for bit"
+        )
+
 
 def export_predictions(
     experiment: Experiment,

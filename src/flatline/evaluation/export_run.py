@@ -71,12 +71,7 @@ class Exported:
         """A sentence for each file: what it is, and what was verified."""
         lines = []
         if self.predictions is not None:
-            one = self.predictions
-            horizons = ", ".join(map(str, one.horizons))
-            lines.append(
-                f"predictions: {one.path}: {one.rows} rows of {one.days} days, {one.codes} stocks "
-                f"and horizons {horizons}, each once as in the data; read back bit for bit"
-            )
+            lines.append(self.predictions.sentence())
         for each in self.programs:
             found, card = each.compared, each.card
             lines.append(

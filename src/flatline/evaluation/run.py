@@ -20,7 +20,6 @@ from flatline.data.panel import Panel
 from flatline.errors import ArtifactError
 from flatline.evaluation.experiment import Experiment, assemble
 from flatline.evaluation.predict import predict
-from flatline.files import replacing
 from flatline.models.registry import build_model
 from flatline.settings import Settings, load_settings
 
@@ -38,12 +37,10 @@ __all__ = [
     "open_run",
     "predict_test",
     "train_run",
-    "write_predictions",
 ]
 
 CHECKPOINT = "checkpoint.safetensors"
 RUNS = Path("runs")
-PREDICTIONS = "predictions.parquet"
 
 
 def train_run(
@@ -217,15 +214,6 @@ def predict_test(
     return predict(
         model, experiment.batches("test"), experiment.panel, levels=levels, on_batch=on_batch
     )
-
-
-def write_predictions(frame: pl.DataFrame, run_dir: Path) -> Path:
-    """Write predictions into the run's folder, stamped with the run's id, whole or not at all."""
-    record = _read(run_dir / "run.json")
-    path = run_dir / PREDICTIONS
-    with replacing(path) as partial:
-        frame.with_columns(run_id=pl.lit(record["id"])).write_parquet(partial)
-    return path
 
 
 def fingerprint(panel: Panel) -> str:
