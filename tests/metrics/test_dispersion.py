@@ -127,6 +127,11 @@ def second_sigmoid_learned(rng, score, day, extra):
     return sigmoid(sigmoid(score * 1000 - 4)), classes(extra)
 
 
+def second_sigmoid_pinned(rng, score, day, extra):
+    """Two sigmoids, trained for long on a rare class: hardly a spread is left."""
+    return sigmoid(sigmoid(score * 1000 - 9)), classes(extra, base=0.2)
+
+
 def noise_only(rng, score, day, extra):
     """Fresh noise in each evaluation."""
     return rng.standard_normal(score.shape), extra | {"repeated": rng.standard_normal(score.shape)}
@@ -172,6 +177,7 @@ FAULTS = [
     (saturated, Flat.TWO_VALUED),
     (second_sigmoid, Flat.SECOND_SIGMOID),
     (second_sigmoid_learned, Flat.SECOND_SIGMOID),
+    (second_sigmoid_pinned, Flat.SECOND_SIGMOID),
     (noise_only, Flat.INPUT_INDEPENDENT),
     (stock_only, Flat.INPUT_INDEPENDENT),
     (stock_and_noise, Flat.INPUT_INDEPENDENT),
@@ -272,6 +278,20 @@ def test_a_single_series_is_judged_along_time():
     assert find_flat(rng.standard_normal(100), day, stock=np.zeros(100, int)) == []
     assert kinds(find_flat(np.ones(100), day)) == {(Flat.CONSTANT, 0)}
     assert kinds(find_flat(np.sign(rng.standard_normal(100)), day)) == {(Flat.TWO_VALUED, 0)}
+
+
+def test_probabilities_of_a_series_are_held_against_the_base_rate():
+    """What they say, they say of the day; the base rate stands beside what is constant."""
+    day = np.arange(200)
+    label = np.float64(day % 4 == 0)
+    (prior,) = find_flat(np.full(200, 0.25), day, target=label, probability=True)
+    (off,) = find_flat(np.full(200, 0.75), day, target=label, probability=True)
+    assert prior.kind is Flat.CLASS_PRIOR
+    assert prior.sentence.endswith("beside a base rate of 0.25: they say nothing of the day")
+    assert off.sentence == (
+        "every probability is 0.75: they vary by 0, no more than rounding (7.2e-07), beside a "
+        "base rate of 0.25"
+    )
 
 
 def test_stocks_that_hardly_recur_are_not_constant_in_time():

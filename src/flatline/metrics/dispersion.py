@@ -115,9 +115,14 @@ def find_flat(
 
 
 def _judge(s: Scores, stock: np.ndarray | None, quantiles: Floats | None) -> Iterator[FlatFinding]:
-    yield from spread(s)
+    pressed = list(second_sigmoid(s))
+    yield from pressed
+    # Pressed against the wall of a second sigmoid, they have hardly a spread left.
+    why = {finding.horizon for finding in pressed}
+    for finding in spread(s):
+        if finding.kind != Flat.VANISHED_SCALE or finding.horizon not in why:
+            yield finding
     yield from input_independent(s)
-    yield from second_sigmoid(s)
     if stock is not None:
         yield from constant_in_time(s, stock)
     yield from few_values(s)
