@@ -9,6 +9,7 @@ import sys
 import time
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -16,6 +17,7 @@ import polars as pl
 import pytest
 import torch
 
+from evaluation import tasks
 from evaluation.light import LIGHT
 from evaluation.tasks import in_process
 from flatline import cli
@@ -299,11 +301,20 @@ def test_rows_that_do_not_belong_are_refused(tmp_path, dates, says):
 
 def test_a_killed_walk_forward_goes_on_to_the_same_predictions(file, tmp_path, monkeypatch):
     """Killed in mid-training of the second window, by a signal that leaves no time for anything."""
-    out = tmp_path / "killed"
-    options = [part for text in (*WINDOWS, *LONG) for part in ("--set", text)]
-    command = ["walkforward", "--settings", str(file), "--out", str(out), "--no-learners", *options]
+    out, script = tmp_path / "killed", tmp_path / "start.py"
+    script.write_text(
+        "from pathlib import Path\n"
+        "from evaluation.tasks import in_process\n"
+        "from flatline.evaluation import walkforward\n"
+        "from flatline.settings import load_settings\n"
+        "walkforward.run_processes = in_process\n"
+        f"settings = load_settings({str(file)!r}, environ={{}}, overrides={[*WINDOWS, *LONG]})\n"
+        f"walkforward.run_walk_forward(settings, Path({str(out)!r}), learners=False)\n"
+    )
+    path = os.pathsep.join([str(Path(tasks.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
     started = subprocess.Popen(  # noqa: S603
-        [sys.executable, "-c", "from flatline import cli; cli.main()", *command],
+        [sys.executable, str(script)],
+        env={**os.environ, "PYTHONPATH": path},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
@@ -313,6 +324,7 @@ def test_a_killed_walk_forward_goes_on_to_the_same_predictions(file, tmp_path, m
     assert (results_of(out, 1) / "window.json").exists()
     assert not (results_of(out, 2) / "window.json").exists()
     first = json.loads((out / "windows" / "02" / "run.json").read_text())["id"]
+    # From here on as the command does it, the window that is left in a process of its own.
     monkeypatch.setattr(walkforward, "run_processes", run_processes)
     found = run_walk_forward(settings_of(file, *LONG), out, learners=False)
     assert [row.status for row in found.rows] == ["finished", "finished"]
