@@ -93,6 +93,12 @@ def run_walk_forward(
             on_stage=lambda stage: on_stage(stage, None),
         )
         windows = plan.windows[:most_windows]
+        if settings.data.series is not None and learners:
+            learners = False
+            log.warning(
+                "[walkforward] a single series has no cross-section: the reference learners, IC "
+                "and books are left out; see `flatline normalisers`"
+            )
         if plan.work.threads > share_of_cores(jobs):
             log.warning(
                 "[walkforward] jobs=%d threads=%d more than there are cores; the threads are those "

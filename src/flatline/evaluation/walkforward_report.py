@@ -36,7 +36,8 @@ class Report:
 
     Args:
         predictions: The stitched predictions of the model.
-        pooled: Each forecast on each horizon, on the rows that all of them scored.
+        pooled: Each forecast on each horizon, on the rows that all of them scored; empty
+            for a single series.
         compared: RankIC beyond known exposures, and paired differences.
         missing_days: Test days of windows without predictions.
     """
@@ -48,6 +49,8 @@ class Report:
 
     def tables(self) -> list[Table]:
         """The report as rich prints it."""
+        if not self.pooled:
+            return []
         compared = [comparison_table(list(self.compared))] if self.compared else []
         return [*pooled_tables(self.pooled, missing_days=self.missing_days), *compared]
 
@@ -82,13 +85,13 @@ def make_report(plan: Plan, rows: Sequence[Row], *, learners: bool, cost: float)
         records = [read_json(results_of(plan.folder, r.window) / "learners.json") for r in whole]
         seconds[name] = float(np.mean([record[name]["seconds"] for record in records]))
     panel = _exposed(plan.work.raw().panel)
-    missing = sum(_days(panel, row) for row in rows if row.status != "finished")
-    cross_section = len(panel.codes) > 1
+    # One series has no cross-section to be ranked or traded in.
+    several = len(panel.codes) > 1
     return Report(
         predictions=path,
-        pooled=tuple(pool(frames, panel, seconds=seconds, cost=cost)),
-        compared=tuple(compare(frames, panel)) if cross_section else (),
-        missing_days=missing,
+        pooled=tuple(pool(frames, panel, seconds=seconds, cost=cost)) if several else (),
+        compared=tuple(compare(frames, panel)) if several else (),
+        missing_days=_missing_days(panel, rows, frames[model]),
     )
 
 
@@ -142,9 +145,13 @@ def _exposed(panel: Panel) -> Panel:
     return make_normaliser("day_zscore").fit(few, days).apply(few, overwrite=True)
 
 
-def _days(panel: Panel, row: Row) -> int:
-    first, last = (np.datetime64(str(day), "D") for day in (row.test_from, row.test_until))
-    return int(np.count_nonzero((panel.dates >= first) & (panel.dates <= last)))
+def _missing_days(panel: Panel, rows: Sequence[Row], predicted: pl.DataFrame) -> int:
+    """Test days of some window on which no score was stitched."""
+    asked = np.zeros(len(panel.dates), bool)
+    for row in rows:
+        first, last = (np.datetime64(str(day), "D") for day in (row.test_from, row.test_until))
+        asked |= (panel.dates >= first) & (panel.dates <= last)
+    return int(np.setdiff1d(panel.dates[asked], predicted["date"].unique().to_numpy()).size)
 
 
 def write_windows(plan: Plan, rows: Sequence[Row]) -> None:
