@@ -49,7 +49,7 @@ def trained(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("command", ["", "gate", "train", "evaluate"])
+@pytest.mark.parametrize("command", ["", *(command.__name__ for command in cli.COMMANDS)])
 def test_help_says_what_a_command_does(flatline, command):
     """Every command explains itself, with exit code 0."""
     code, out, _ = flatline(*command.split(), "--help")

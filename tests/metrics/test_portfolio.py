@@ -43,10 +43,14 @@ def test_agrees_with_a_loop_over_positions(book, horizon):
 
 @pytest.mark.parametrize("rebalance", REBALANCINGS)
 @pytest.mark.parametrize("horizon", [1, 4])
-def test_agrees_with_a_ledger_of_shares(rebalance, horizon):
-    """Gross returns, turnover and holdings are those of shares bought at prices."""
-    score, returns = market(horizon, days=90)
-    dates = weekdays(90)
+@pytest.mark.parametrize("days", [1, 2, 3, 9, 90])
+def test_agrees_with_a_ledger_of_shares(rebalance, horizon, days):
+    """Gross returns, turnover and holdings are those of shares bought at prices.
+
+    Also where a tranche is bought once or never, because the book is short.
+    """
+    score, returns = market(horizon, days=days)
+    dates = weekdays(days)
     options = {"rebalance": rebalance, "horizon": horizon}
     found = backtest(score, returns, dates=dates, book="rank", cost=0.002, **options)
     wanted = portfolio_weights(score, book="rank")

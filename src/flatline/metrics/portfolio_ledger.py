@@ -59,7 +59,8 @@ def keep_ledger(wanted: Floats, returns: Floats, decisions: Sequence[Ints]) -> L
         asked, bought = asked + np.abs(whole).sum(), bought + np.abs(fresh).sum()
         left, lost = _drift(book, fresh, on, grown, traded)
         sold, unpriced = sold + np.abs(left).sum(), unpriced + lost
-        before = np.vstack([np.zeros_like(left[:1]), left])[: len(on)]
+        before = np.zeros_like(fresh)
+        before[1:] = left
         book.turnover[on] += np.abs(fresh - before).sum(1)
     return Ledger(
         gross=book.gross,
