@@ -153,12 +153,14 @@ def lies(rng):
     for version in (0, -1, 2, 10**9, 10**400, "1", 1.0, True, None, [1]):
         yield f"format version {version!s:.20}", signed(format_version=version), NEW
     atft = maker.ATFT
-    for number, model in enumerate(({}, [], None, "atft_gat_fan", {"name": "unheard_of"}, {"name": ["a"]},
-                  {"name": "apex"}, {"name": "patchtst"}, atft | {"hidden": 8},
-                  atft | {"hidden": -4},
-                  atft | {"hidden": 10**9}, atft | {"hidden": 10**30}, atft | {"hidden": "four"},
-                  atft | {"colour": 1}, atft | {"san_slices": 10**9}, atft | {"bypass_gat": True},
-                  atft | {"__class__": "os"}, atft | {"head_variant": "apex"})):  # fmt: skip
+    models = (
+        {}, [], None, "atft_gat_fan", {"name": "unheard_of"}, {"name": ["a"]}, {"name": "apex"},
+        {"name": "patchtst"}, atft | {"hidden": 8}, atft | {"hidden": -4}, atft | {"hidden": 10**9},
+        atft | {"hidden": 10**30}, atft | {"hidden": "four"}, atft | {"colour": 1},
+        atft | {"san_slices": 10**9}, atft | {"bypass_gat": True}, atft | {"__class__": "os"},
+        atft | {"head_variant": "apex"},
+    )  # fmt: skip
+    for number, model in enumerate(models):
         yield f"model {number}: {str(model)[-40:]}", signed(model=model), NEW
     for name, bad in {
         "features": [0, 4, -1, 10**12, "3", 3.0, None], "static": [0, 1, 10**9, -1],

@@ -355,3 +355,12 @@ def test_a_foreign_state_is_refused():
         FittedNormaliser.from_state({})
     with pytest.raises(ArtifactError, match=re.escape("normaliser state has keys ['format']")):
         FittedNormaliser.from_state({"format": 1})
+
+
+@pytest.mark.parametrize("part", ["ways", "centre", "scale", "feature_names"])
+def test_a_state_with_a_column_less_is_refused(part):
+    """Statistics that are not one per column would be applied to the wrong ones."""
+    state = make_normaliser("zscore").fit(mixed_panel(), TRAIN).state()
+    assert FittedNormaliser.from_state(state).state() == state
+    with pytest.raises(ArtifactError, match=r"^normaliser state has .* one per feature"):
+        FittedNormaliser.from_state(state | {part: state[part][:-1]})

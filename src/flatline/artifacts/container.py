@@ -174,7 +174,7 @@ def _header(file: BinaryIO, size: int, path: Path) -> tuple[dict[str, Any], int]
     if start[:2] == b"PK" or start[:1] == b"\x80":
         raise ArtifactError(
             f"file {path} is pickled, expected safetensors. Convert it with "
-            "`flatline checkpoint --convert`."
+            "`flatline checkpoint FILE --run FOLDER`."
         )
     if size < 10 or not 2 <= length <= min(size - 8, LONGEST_HEADER):
         raise ArtifactError(

@@ -8,6 +8,7 @@ import sys
 import typer
 
 from flatline.cli.backtest import backtest
+from flatline.cli.checkpoint import checkpoint
 from flatline.cli.doctor import doctor
 from flatline.cli.evaluate import evaluate
 from flatline.cli.export import export
@@ -29,7 +30,19 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 # In the order in which the help lists them.
-for command in (gate, train, evaluate, backtest, normalisers, walkforward, sweep, export, doctor):
+COMMANDS = (
+    gate,
+    train,
+    evaluate,
+    backtest,
+    normalisers,
+    walkforward,
+    sweep,
+    export,
+    checkpoint,
+    doctor,
+)
+for command in COMMANDS:
     # Commands that make settings tell which names of the shell are read.
     app.command(epilog=NAMES if "set_" in command.__annotations__ else None)(command)
 

@@ -139,7 +139,7 @@ class FittedNormaliser:
                 f"normaliser format is {state.get('format')!r}, expected {FORMAT}. Fit it again."
             )
         try:
-            return cls(
+            fitted = cls(
                 name=str(state["name"]),
                 clip=float(state["clip"]),
                 window=int(state["window"]),
@@ -151,11 +151,19 @@ class FittedNormaliser:
                 last_day=str(state["last_day"]),
                 days=int(state["days"]),
             )
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, ValueError) as error:
             raise ArtifactError(
                 f"normaliser state has keys {sorted(state)}, expected those that state() gives. "
                 "Fit it again."
             ) from error
+        shape = (len(fitted.feature_names),)
+        if not (len(fitted.ways),) == fitted.centre.shape == fitted.scale.shape == shape:
+            raise ArtifactError(
+                f"normaliser state has {len(fitted.ways)} ways, {fitted.centre.size} centres and "
+                f"{fitted.scale.size} scales, expected {shape[0]} each, one per feature. "
+                "Fit it again."
+            )
+        return fitted
 
     def _check_apply(self, panel: Panel) -> None:
         check_raw(panel)

@@ -94,11 +94,13 @@ class RunFolder:
         record = path / "run.json"
         if path.exists() and not path.is_dir():
             raise ArtifactError(f"run folder {path} is a file, expected a folder. Give another.")
-        if record.exists() and not resume:
-            state = _read(record).get("state", "unknown")
+        state = _read(record).get("state", "unknown") if record.exists() else None
+        # Converted weights came without the optimizer that a training goes on with.
+        if state is not None and (not resume or state == "converted"):
+            remedy = "Give" if state == "converted" else "Resume it, or give"
             raise ArtifactError(
                 f"run folder {path} holds a run ({state}), expected a folder without one. "
-                "Resume it, or give another folder."
+                f"{remedy} another folder."
             )
         if path.is_dir() and any(path.iterdir()) and not record.exists():
             raise ArtifactError(
