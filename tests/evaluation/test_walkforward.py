@@ -19,6 +19,7 @@ import torch
 
 from evaluation import tasks
 from evaluation.light import LIGHT
+from evaluation.series import series_settings
 from evaluation.tasks import in_process
 from flatline import cli
 from flatline.data.splits import walk_forward
@@ -264,6 +265,31 @@ def test_days_of_a_dead_window_are_counted_as_missing(file, finished, copy):
     assert report.missing_days == 60
     titles = [table.title for table in report.tables()]
     assert "60 further test days have no predictions" in titles[0]
+
+
+def test_a_single_series_is_stitched_without_a_cross_section(tmp_path):
+    """Its windows are trained and scored; there is nobody to be ranked against."""
+    settings = series_settings(tmp_path, *WINDOWS, "training.max_epochs=1")
+    found = run_walk_forward(settings, tmp_path / "wf", most_windows=2)
+    assert [row.status for row in found.rows] == ["finished"] * len(found.rows)
+    assert all(row.ic is None for row in found.rows)
+    assert found.report.pooled == ()
+    frame = predictions(tmp_path / "wf")
+    assert frame["date"].n_unique() == sum(row.test_days for row in found.rows)
+    assert frame["code"].n_unique() == 1
+
+
+def test_memory_maps_leave_nothing_behind(file, tmp_path):
+    """The same scores, and no scratch file in the folder or where the setting points."""
+    one = [*WINDOWS, f"data.source.memory_map={tmp_path / 'maps'}"]
+    mapped = load_settings(file, environ={}, overrides=one)
+    found = run_walk_forward(mapped, tmp_path / "a", most_windows=1, learners=False)
+    run_walk_forward(settings_of(file), tmp_path / "b", most_windows=1, learners=False)
+    assert len(found.rows) == 1
+    a, b = (predictions(tmp_path / name).drop("run_id") for name in ("a", "b"))
+    assert a.equals(b)
+    assert not (tmp_path / "maps").exists()
+    assert [p.name for p in (tmp_path / "a").iterdir() if p.name.startswith(".")] == [".lock"]
 
 
 def part_of(folder, number, dates, *, score):
