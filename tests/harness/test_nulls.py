@@ -2,16 +2,14 @@
 
 import numpy as np
 import pytest
+import torch
 from scipy import stats
 
 from flatline.harness import Status
 from flatline.harness.checks.classes import beyond_the_prior
-from flatline.harness.checks.later import (
-    Period,
-    attention_lasts,
-    follows_base_rate,
-    scores_last,
-)
+from flatline.harness.checks.degeneracy import probability_floor
+from flatline.harness.checks.later import attention_lasts, follows_base_rate, scores_last
+from flatline.harness.checks.stretches import Period
 from flatline.harness.statistics import block_mean, reach, shifted_mean
 
 CHANCE, DRAWS = 0.05, 300
@@ -105,6 +103,15 @@ def test_probabilities_that_know_leave_the_prior(axis):
     p = sigmoid(-1 + spells(draw, 900, 0.5))[:, None]
     y = (draw.random((900, 1)) < p) * 1.0
     assert beyond_the_prior(p, y, day, axis=axis).status == Status.PASS
+
+
+def test_rounded_scores_move_probabilities_by_less_than_their_floor():
+    """And the floor is not so high that what differs by a tenth of its spread hides below it."""
+    score = np.random.default_rng(13).standard_normal((500, 3)) * [0.1, 1.0, 4.0] - 0.5
+    rounded = torch.from_numpy(score).to(torch.bfloat16).double().numpy()
+    floor = probability_floor(sigmoid(score), score, eps=2.0**-8)
+    assert ((sigmoid(rounded) - sigmoid(score)).std(0) < floor).all()
+    assert (floor[1:] < sigmoid(score).std(0)[1:] / 10).all()
 
 
 def test_unknown_labels_do_not_count():

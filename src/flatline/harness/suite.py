@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from flatline.harness.checks import classes, contract, degeneracy, later, learning, liveness
+from flatline.harness.checks.stretches import Period
 from flatline.harness.isolation import isolated
 from flatline.harness.probes.scoring import Place, score_split
 from flatline.harness.probes.smoke import Smoke, smoke
@@ -22,6 +23,7 @@ from flatline.harness.statistics import concordance
 from flatline.harness.subject import Scored, Subject
 from flatline.harness.verdicts import Culprit, Stage, Status, Verdict, module_culprit
 from flatline.metrics.daily import daily_rank_ic
+from flatline.metrics.variance import rounding_floor
 
 __all__ = ["Examination", "check", "examine"]
 
@@ -155,34 +157,43 @@ def _class_judges(subject: Subject, run: Smoke, place: Place) -> list[Callable[[
     if run.train is None or run.train.probability is None or run.train.label is None:
         return [partial(replace, verdict) for verdict in classes.no_classes()]
     p, y, day = _array(run.train.probability), _array(run.train.label), run.train.day.numpy()
-    suspect = _last_sigmoid(run.model)
+    floor, suspect = _floor(run.train, place), _last_sigmoid(run.model)
     return [
         lambda: classes.beyond_the_prior(p, y, day, axis=subject.axis),
-        lambda: classes.one_sigmoid(p, y, day, eps=place.eps, suspect=suspect),
+        lambda: classes.one_sigmoid(p, y, day, floor=floor, suspect=suspect),
     ]
 
 
 def _later_judges(subject: Subject, run: Smoke, place: Place) -> list[Callable[[], Verdict]]:
     if run.train is None or run.later is None:
         return [partial(replace, verdict) for verdict in later.no_later()]
-    before, after = _period(run.train), _period(run.later)
+    before, after = _period(run.train, place), _period(run.later, place)
     return [
-        lambda: later.scores_last(before, after, axis=subject.axis, eps=place.eps),
+        lambda: later.scores_last(before, after, axis=subject.axis),
         lambda: later.follows_base_rate(before, after),
         lambda: later.attention_lasts(before, after),
     ]
 
 
-def _period(scored: Scored) -> later.Period:
+def _period(scored: Scored, place: Place) -> Period:
     order = np.argsort(scored.day.numpy(), kind="stable")
     score = scored.score if scored.probability is None else scored.probability
     label, focus = _some(scored.label), _some(scored.focus)
-    return later.Period(
+    return Period(
         score=_array(score)[order],
         day=scored.day.numpy()[order],
         label=None if label is None else label[order],
         focus=None if focus is None else focus[order],
+        floor=_floor(scored, place),
     )
+
+
+def _floor(scored: Scored, place: Place) -> NDArray[np.float64]:
+    """What rounding may make scores vary by, or the probabilities made of them: (horizons,)."""
+    score = _array(scored.score)
+    if scored.probability is None:
+        return rounding_floor(score, eps=place.eps)
+    return degeneracy.probability_floor(_array(scored.probability), score, eps=place.eps)
 
 
 def _fresh(subject: Subject, place: Place) -> Scored:

@@ -13,7 +13,7 @@ from flatline.harness.subject import Axis
 from flatline.harness.verdicts import Culprit, Stage, Status, Verdict
 from flatline.metrics.blocks import DayBlocks
 from flatline.metrics.classification import daily_auc
-from flatline.metrics.dispersion import SCALE_FLOOR, Flat, find_flat, rounding_floor
+from flatline.metrics.dispersion import SCALE_FLOOR, Flat, find_flat
 from flatline.metrics.ranks import rank_rows
 from flatline.metrics.variance import within_day
 
@@ -107,7 +107,7 @@ def one_sigmoid(
     label: Floats,
     day: Ints,
     *,
-    eps: float = 2.0**-23,
+    floor: Floats | None = None,
     suspect: Culprit | None = None,
 ) -> Verdict:
     """No probability may look like the sigmoid of a probability: all in [0.5, 0.731].
@@ -116,7 +116,8 @@ def one_sigmoid(
         probability: Of the class. Shape (rows, horizons).
         label: 0 or 1, NaN where not known. Shape (rows, horizons).
         day: Day of each row. Shape (rows,).
-        eps: Relative spacing of the numbers the model computes with.
+        floor: Standard deviation that rounding may give them; that of float32 if None.
+            Shape (horizons,).
         suspect: The model's last sigmoid, where it is a module.
     """
     findings = [
@@ -126,7 +127,7 @@ def one_sigmoid(
             day,
             target=label,
             probability=True,
-            noise_floor=rounding_floor(probability, eps=eps),
+            noise_floor=floor,
         )
         if finding.kind == Flat.SECOND_SIGMOID
     ]

@@ -11,7 +11,7 @@ from flatline.metrics.blocks import DayBlocks
 from flatline.metrics.dispersion import Flat, FlatFinding, find_flat, rounding_floor
 from flatline.metrics.variance import within_day
 
-__all__ = ["WHERE", "name_kinds", "scale_in_range", "scores_vary", "spread"]
+__all__ = ["WHERE", "name_kinds", "probability_floor", "scale_in_range", "scores_vary", "spread"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -53,7 +53,7 @@ def scores_vary(
     if probability is not None:
         # What is read are the probabilities; only noise is told by two looks at the scores.
         noise = [found for found in findings if found.kind == Flat.INPUT_INDEPENDENT]
-        rounding = rounding_floor(probability, eps=eps)
+        rounding = probability_floor(probability, score, eps=eps)
         of_classes = find_flat(
             probability, day, target=label, probability=True, noise_floor=rounding
         )
@@ -126,6 +126,26 @@ def scale_in_range(
         false_alarm_rate=0.0,
         hint="" if fits else "Look at the head's layer scale and initial spread.",
     )
+
+
+def probability_floor(probability: Floats, score: Floats, *, eps: float) -> Floats:
+    """Standard deviation that rounding of the scores may give the probabilities made of them.
+
+    Scores are rounded in proportion to their own size, and a probability moves by so much
+    less as it varies less than the score. It is itself computed in float32.
+
+    Args:
+        probability: Shape (rows, horizons).
+        score: Shape (rows, horizons).
+        eps: Relative spacing of the numbers that the scores were computed with.
+
+    Returns:
+        Shape (horizons,).
+    """
+    apart = score.std(0)
+    slope = np.divide(probability.std(0), apart, out=np.zeros_like(apart), where=apart > 0)
+    rounded = slope * rounding_floor(score, eps=eps)
+    return np.asarray(np.maximum(rounding_floor(probability), rounded))
 
 
 def spread(x: Floats, day: Ints, *, axis: Axis) -> Floats:

@@ -21,9 +21,9 @@ from flatline.harness.checks.stretches import (
 from flatline.harness.statistics import reach
 from flatline.harness.subject import Axis
 from flatline.harness.verdicts import Stage, Status, Verdict
-from flatline.metrics.dispersion import Flat, find_flat, rounding_floor
+from flatline.metrics.dispersion import Flat, find_flat
 
-__all__ = ["Period", "attention_lasts", "follows_base_rate", "no_later", "scores_last"]
+__all__ = ["attention_lasts", "follows_base_rate", "no_later", "scores_last"]
 
 LASTS = "scores vary on the later period"
 FOLLOWS = "mean probability keeps to the base rate later"
@@ -35,7 +35,6 @@ def scores_last(
     later: Period,
     *,
     axis: Axis = "stocks",
-    eps: float = 2.0**-23,
     chance: float = 1e-3,
 ) -> Verdict:
     """For every horizon, scores must vary on the later period as they do on the train period.
@@ -48,7 +47,6 @@ def scores_last(
         train: Scores of the train period, or the probabilities made of them.
         later: The same of the later period.
         axis: Whether spreads are taken within the day or in time.
-        eps: Relative spacing of the numbers the model computes with.
         chance: Probability that a healthy model fails, per horizon.
     """
     parts = stretches(train, later, least=FEWEST_DAYS[axis])
@@ -58,13 +56,12 @@ def scores_last(
     now = geometric_mean(spreads(later, parts[1], axis))
     with np.errstate(divide="ignore", invalid="ignore"):
         worst = int(np.argmin(np.nan_to_num(now / bounds, nan=-np.inf)))
-    floor = rounding_floor(later.score, eps=eps)
     findings = find_flat(
         later.score,
         later.day,
         target=later.label,
         probability=later.label is not None,
-        noise_floor=floor,
+        noise_floor=later.floor,
     )
     # A second sigmoid is no matter of the period, and has a verdict of its own.
     findings = [found for found in findings if found.kind != Flat.SECOND_SIGMOID]

@@ -44,12 +44,15 @@ class Period:
         day: Ascending. Shape (rows,).
         label: 0 or 1, NaN where not known; None without classes. Shape (rows, horizons).
         focus: See `Scored`. Shape (rows,), None where it was not looked at.
+        floor: Standard deviation that rounding may give the scores; that of float32 if
+            None. Shape (horizons,).
     """
 
     score: Floats
     day: Ints
     label: Floats | None = None
     focus: Floats | None = None
+    floor: Floats | None = None
 
     @property
     def days(self) -> int:
