@@ -12,8 +12,8 @@ from flatline import cli
 from flatline.errors import ArtifactError, SettingsError
 from flatline.evaluation import export_run as module
 from flatline.evaluation.export_run import export_run
-from flatline.evaluation.program import load_program
-from flatline.evaluation.program_onnx import load_onnx
+from flatline.evaluation.programs.onnx import load_onnx
+from flatline.evaluation.programs.program import load_program
 from flatline.evaluation.run import open_run, predict_test
 
 

@@ -9,15 +9,15 @@ from torch import nn
 
 from flatline.batch import Forecast
 from flatline.errors import ArtifactError, SettingsError
-from flatline.evaluation.program import (
+from flatline.evaluation.programs.card import Card, Program, read_card
+from flatline.evaluation.programs.onnx import load_onnx, save_onnx
+from flatline.evaluation.programs.program import (
     check_equal,
     load_program,
     save_program,
     to_program,
     trials,
 )
-from flatline.evaluation.program_card import Card, Program, read_card
-from flatline.evaluation.program_onnx import load_onnx, save_onnx
 from flatline.models import AtftGatFanSettings
 from flatline.models.registry import MODELS, build_model
 from flatline.models.settings import ApexSettings, PatchTSTSettings

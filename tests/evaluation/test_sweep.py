@@ -12,11 +12,11 @@ from evaluation.light import LIGHT
 from evaluation.tasks import in_process
 from flatline import cli
 from flatline.errors import SettingsError
-from flatline.evaluation import sweep
 from flatline.evaluation.jobs import run_processes
-from flatline.evaluation.sweep import run_sweep
-from flatline.evaluation.sweep_space import read_space
-from flatline.evaluation.sweep_trial import Epochs, objective, open_study
+from flatline.evaluation.sweep import search as sweep
+from flatline.evaluation.sweep.search import run_sweep
+from flatline.evaluation.sweep.space import read_space
+from flatline.evaluation.sweep.trial import Epochs, objective, open_study
 from flatline.evaluation.toml import settings_as_toml
 from flatline.settings import load_settings
 from flatline.training.validation import Validation
@@ -238,7 +238,7 @@ def test_a_hopeless_trial_is_ended_at_its_epoch(monkeypatch):
     study = optuna.create_study(
         direction="maximize", pruner=optuna.pruners.ThresholdPruner(lower=0.02)
     )
-    monkeypatch.setattr("flatline.evaluation.sweep_trial.Trainee", SimpleNamespace)
+    monkeypatch.setattr("flatline.evaluation.sweep.trial.Trainee", SimpleNamespace)
     epochs, trainer = Epochs(study.ask(), min_defined_share=0.5), Watched()
     trainee = SimpleNamespace(stopped="max_epochs", validation=None)
     epochs.on_validation_end(trainer, trainee)

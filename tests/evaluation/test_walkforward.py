@@ -24,15 +24,15 @@ from evaluation.tasks import in_process
 from flatline import cli
 from flatline.data.splits import walk_forward
 from flatline.errors import ArtifactError, SettingsError
-from flatline.evaluation import walkforward
 from flatline.evaluation.experiment import cut, prepare
 from flatline.evaluation.jobs import run_processes
 from flatline.evaluation.run import open_run, predict_test
-from flatline.evaluation.walkforward import run_walk_forward
-from flatline.evaluation.walkforward_plan import open_plan, windows_of
-from flatline.evaluation.walkforward_report import make_report, stitch
-from flatline.evaluation.walkforward_results import MODEL, Row, results_of
-from flatline.evaluation.walkforward_window import run_window
+from flatline.evaluation.walkforward import windows as walkforward
+from flatline.evaluation.walkforward.plan import open_plan, windows_of
+from flatline.evaluation.walkforward.report import make_report, stitch
+from flatline.evaluation.walkforward.results import MODEL, Row, results_of
+from flatline.evaluation.walkforward.window import run_window
+from flatline.evaluation.walkforward.windows import run_walk_forward
 from flatline.evaluation.work_folder import held, source_hash
 from flatline.settings import load_settings
 
@@ -331,7 +331,7 @@ def test_a_killed_walk_forward_goes_on_to_the_same_predictions(file, tmp_path, m
     script.write_text(
         "from pathlib import Path\n"
         "from evaluation.tasks import in_process\n"
-        "from flatline.evaluation import walkforward\n"
+        "from flatline.evaluation.walkforward import windows as walkforward\n"
         "from flatline.settings import load_settings\n"
         "walkforward.run_processes = in_process\n"
         f"settings = load_settings({str(file)!r}, environ={{}}, overrides={[*WINDOWS, *LONG]})\n"

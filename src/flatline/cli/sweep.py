@@ -61,8 +61,8 @@ def sweep(
     """
     given = source_options(data, sectors, index, index_code, index_source)
     tree = read_settings(settings, set_, given)
-    from flatline.evaluation.sweep import run_sweep  # noqa: PLC0415
-    from flatline.evaluation.sweep_space import read_space  # noqa: PLC0415
+    from flatline.evaluation.sweep.search import run_sweep  # noqa: PLC0415
+    from flatline.evaluation.sweep.space import read_space  # noqa: PLC0415
 
     varied = read_space(space)
     varied.check(settings, [*(set_ or ()), *given])

@@ -79,7 +79,7 @@ def walkforward(
     }  # fmt: skip
     given += [f"data.windows.{name}={value}" for name, value in asked.items() if value is not None]
     tree = read_settings(settings, set_, given)
-    from flatline.evaluation.walkforward import run_walk_forward  # noqa: PLC0415
+    from flatline.evaluation.walkforward.windows import run_walk_forward  # noqa: PLC0415
 
     try:
         with progress("reading settings") as show:

@@ -13,7 +13,9 @@ from flatline.artifacts.output_names import NEW, check_style
 from flatline.errors import SettingsError
 from flatline.evaluation.experiment import Experiment, Split
 from flatline.evaluation.export import Written, export_predictions
-from flatline.evaluation.program import (
+from flatline.evaluation.programs.card import Card, Program, card_of
+from flatline.evaluation.programs.onnx import check_onnx_installed, load_onnx, save_onnx
+from flatline.evaluation.programs.program import (
     Compared,
     check_equal,
     load_program,
@@ -21,8 +23,6 @@ from flatline.evaluation.program import (
     to_program,
     trials,
 )
-from flatline.evaluation.program_card import Card, Program, card_of
-from flatline.evaluation.program_onnx import check_onnx_installed, load_onnx, save_onnx
 from flatline.evaluation.run import manifest_of, open_run
 from flatline.files import replacing
 

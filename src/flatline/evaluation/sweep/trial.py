@@ -17,7 +17,7 @@ from torch import nn
 from flatline.errors import DegenerateError, FlatlineError, NoValidDayError, SettingsError
 from flatline.evaluation.experiment import Experiment, cut
 from flatline.evaluation.run import train_run
-from flatline.evaluation.sweep_space import Space
+from flatline.evaluation.sweep.space import Space
 from flatline.evaluation.work_folder import WorkFolder
 from flatline.training.guard import flat_findings, probe_batches
 from flatline.training.guard_callback import fixes_scale

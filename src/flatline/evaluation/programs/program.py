@@ -23,7 +23,7 @@ from torch.export import Dim, ExportedProgram
 from flatline.artifacts.output_names import NEW, names_of
 from flatline.batch import DayBatch, Labels
 from flatline.errors import ArtifactError
-from flatline.evaluation.program_card import CARD, Card, Program, read_card
+from flatline.evaluation.programs.card import CARD, Card, Program, read_card
 from flatline.files import replacing
 from flatline.training.guard import eval_mode
 

@@ -14,8 +14,8 @@ from rich.table import Table
 
 from flatline.errors import SettingsError
 from flatline.evaluation.jobs import run_processes, share_of_cores
-from flatline.evaluation.sweep_space import Space
-from flatline.evaluation.sweep_trial import BASE, TrialTask, open_study, run_trial
+from flatline.evaluation.sweep.space import Space
+from flatline.evaluation.sweep.trial import BASE, TrialTask, open_study, run_trial
 from flatline.evaluation.toml import settings_as_toml
 from flatline.evaluation.work_folder import held, open_folder
 from flatline.files import replacing, write_text

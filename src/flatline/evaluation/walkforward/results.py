@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 
 from flatline.errors import ArtifactError
-from flatline.evaluation.walkforward_plan import Plan, Window
+from flatline.evaluation.walkforward.plan import Plan, Window
 from flatline.evaluation.work_folder import comparable, read_json
 from flatline.files import replacing, write_text
 

@@ -18,9 +18,9 @@ from flatline.data.panel import Panel
 from flatline.errors import ArtifactError
 from flatline.evaluation.comparison import EXPOSURES, Compared, compare, comparison_table
 from flatline.evaluation.pooled import Pooled, pool, pooled_tables
-from flatline.evaluation.walkforward_plan import Plan
-from flatline.evaluation.walkforward_results import MODEL, Row, results_of
-from flatline.evaluation.walkforward_window import learner_names
+from flatline.evaluation.walkforward.plan import Plan
+from flatline.evaluation.walkforward.results import MODEL, Row, results_of
+from flatline.evaluation.walkforward.window import learner_names
 from flatline.evaluation.work_folder import read_json
 from flatline.files import replacing
 

@@ -12,10 +12,10 @@ from rich.table import Table
 
 from flatline.errors import SettingsError
 from flatline.evaluation.jobs import Died, run_processes, share_of_cores
-from flatline.evaluation.walkforward_plan import Plan, Window, open_plan
-from flatline.evaluation.walkforward_report import Report, make_report, window_table, write_windows
-from flatline.evaluation.walkforward_results import Row, dead_row
-from flatline.evaluation.walkforward_window import run_window, settled_row
+from flatline.evaluation.walkforward.plan import Plan, Window, open_plan
+from flatline.evaluation.walkforward.report import Report, make_report, window_table, write_windows
+from flatline.evaluation.walkforward.results import Row, dead_row
+from flatline.evaluation.walkforward.window import run_window, settled_row
 from flatline.evaluation.work_folder import held
 from flatline.settings import Settings
 

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from flatline.batch import DayBatch, Forecast
 from flatline.errors import ArtifactError, SettingsError
-from flatline.evaluation.program import quietly, to_program
-from flatline.evaluation.program_card import CARD, Card, Program, read_card
+from flatline.evaluation.programs.card import CARD, Card, Program, read_card
+from flatline.evaluation.programs.program import quietly, to_program
 from flatline.files import replacing
 
 __all__ = ["check_onnx_installed", "load_onnx", "save_onnx"]

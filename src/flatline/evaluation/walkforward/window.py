@@ -28,8 +28,8 @@ from flatline.evaluation.learners import (
 )
 from flatline.evaluation.pooled import judged_days
 from flatline.evaluation.run import predict_test, train_run
-from flatline.evaluation.walkforward_plan import Plan, Window
-from flatline.evaluation.walkforward_results import (
+from flatline.evaluation.walkforward.plan import Plan, Window
+from flatline.evaluation.walkforward.results import (
     MODEL,
     Row,
     dead_row,

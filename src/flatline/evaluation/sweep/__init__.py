@@ -1,0 +1,1 @@
+"""Searching settings: a space, its trials, the best of them."""

@@ -1,0 +1,1 @@
+"""Walk-forward: retrain over windows that follow each other, judge all test days together."""
