@@ -63,7 +63,8 @@ def main() -> None:
         with log_lines():
             code = app(sys.argv[1:] or ["--help"], standalone_mode=False)
     except typer.TyperException as error:
-        say(f"{error.format_message().rstrip('.')}. See `flatline --help`.")
+        message = error.format_message()
+        say(f"{message}{'' if message[-1:] in '.?' else '.'} See `flatline --help`.")
         code = error.exit_code
     except (DegenerateError, NoValidDayError) as error:
         say(str(error))  # The input was fine; the model has failed.
