@@ -10,14 +10,14 @@ import pytest
 from evaluation.series import SERIES, series_settings
 from flatline import cli
 from flatline.errors import ArtifactError, SettingsError
-from flatline.evaluation import series_comparison
 from flatline.evaluation.experiment import prepare
 from flatline.evaluation.jobs import Died
-from flatline.evaluation.series_cells import cell_path, cells_of, data_hash, read_cell
-from flatline.evaluation.series_comparison import compare_normalisers
-from flatline.evaluation.series_learners import CLASS_LEARNERS
-from flatline.evaluation.series_report import period_figures
-from flatline.evaluation.series_scores import Cell, Finished
+from flatline.evaluation.series import comparison as series_comparison
+from flatline.evaluation.series.cells import cell_path, cells_of, data_hash, read_cell
+from flatline.evaluation.series.comparison import compare_normalisers
+from flatline.evaluation.series.learners import CLASS_LEARNERS
+from flatline.evaluation.series.report import period_figures
+from flatline.evaluation.series.scores import Cell, Finished
 from flatline.metrics import auc
 
 FEW = {"features": ("level",), "normalisers": ("raw", "zscore"), "seeds": 2, "later": "1999-06-01"}

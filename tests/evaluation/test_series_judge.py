@@ -10,7 +10,7 @@ from flatline import cli
 from flatline.data.series_market import SeriesMarket
 from flatline.errors import SettingsError
 from flatline.evaluation.experiment import assemble
-from flatline.evaluation.series_judge import judge_series
+from flatline.evaluation.series.judge import judge_series
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import pytest
 from data_helpers import random_panel
 from flatline.data import make_series_market, prices_from_frame, series_panel
 from flatline.errors import DataError, SettingsError
-from flatline.evaluation.series_learners import CLASS_LEARNERS, class_labels, learn_class
+from flatline.evaluation.series.learners import CLASS_LEARNERS, class_labels, learn_class
 from flatline.metrics import auc, auc_interval
 
 

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from flatline.data import holdout, prices_from_frame, read_prices, series_panel
-from flatline.evaluation.series_learners import learn_class
+from flatline.evaluation.series.learners import learn_class
 from flatline.metrics import auc_interval
 
 pytestmark = pytest.mark.real

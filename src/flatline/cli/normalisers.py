@@ -45,8 +45,8 @@ def normalisers(
     first was ended.
     """
     tree = read_settings(settings, set_, source_options(data, None, None, None, None))
-    from flatline.evaluation.series_cells import NORMALISERS  # noqa: PLC0415
-    from flatline.evaluation.series_comparison import compare_normalisers  # noqa: PLC0415
+    from flatline.evaluation.series.cells import NORMALISERS  # noqa: PLC0415
+    from flatline.evaluation.series.comparison import compare_normalisers  # noqa: PLC0415
 
     try:
         with progress("reading settings") as show:

@@ -21,7 +21,7 @@ from flatline.evaluation.learners import (
     score_panel,
 )
 from flatline.evaluation.run import open_run, predict_test
-from flatline.evaluation.series_judge import SeriesJudgement, judge_series
+from flatline.evaluation.series.judge import SeriesJudgement, judge_series
 from flatline.metrics.table import render, summarise
 
 __all__ = ["Judgement", "judge_run"]

@@ -20,8 +20,8 @@ import polars as pl
 
 from flatline.data.panel import Panel
 from flatline.evaluation.experiment import Experiment, Raw, cut, prepare
-from flatline.evaluation.series_learners import CLASS_LEARNERS, SEEDED, make_learner
-from flatline.evaluation.series_scores import (
+from flatline.evaluation.series.learners import CLASS_LEARNERS, SEEDED, make_learner
+from flatline.evaluation.series.scores import (
     Cell,
     Finished,
     entropy_by_split,

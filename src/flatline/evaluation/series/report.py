@@ -12,7 +12,7 @@ import polars as pl
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from flatline.evaluation.series_scores import Finished
+from flatline.evaluation.series.scores import Finished
 from flatline.metrics import find_flat
 from flatline.metrics.blocks import Floats
 from flatline.metrics.bootstrap import Interval

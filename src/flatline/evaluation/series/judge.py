@@ -13,14 +13,14 @@ from torch import nn
 
 from flatline.data.quarantine import quarantine_table
 from flatline.evaluation.experiment import Experiment
-from flatline.evaluation.series_learners import CLASS_LEARNERS
-from flatline.evaluation.series_report import (
+from flatline.evaluation.series.learners import CLASS_LEARNERS
+from flatline.evaluation.series.report import (
     PeriodFigures,
     drift_table,
     period_figures,
     skill_table,
 )
-from flatline.evaluation.series_scores import (
+from flatline.evaluation.series.scores import (
     Cell,
     Finished,
     check_series,

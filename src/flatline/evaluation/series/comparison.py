@@ -15,7 +15,7 @@ from flatline.data.series_features import FEATURE_SETS
 from flatline.errors import ArtifactError, SettingsError
 from flatline.evaluation.experiment import prepare
 from flatline.evaluation.jobs import Died, run_processes
-from flatline.evaluation.series_cells import (
+from flatline.evaluation.series.cells import (
     NORMALISERS,
     cell_path,
     cells_of,
@@ -24,13 +24,13 @@ from flatline.evaluation.series_cells import (
     settings_of,
     work_cells,
 )
-from flatline.evaluation.series_report import (
+from flatline.evaluation.series.report import (
     PeriodFigures,
     drift_table,
     period_figures,
     skill_table,
 )
-from flatline.evaluation.series_scores import Cell, Finished, check_series
+from flatline.evaluation.series.scores import Cell, Finished, check_series
 from flatline.evaluation.work_folder import held
 from flatline.section import nearest
 from flatline.settings import Settings

@@ -15,7 +15,7 @@ from torch import nn
 from flatline.errors import SettingsError, ShapeError
 from flatline.evaluation.experiment import Experiment, Split
 from flatline.evaluation.predict import positions, predict
-from flatline.evaluation.series_learners import class_labels, learn_class
+from flatline.evaluation.series.learners import class_labels, learn_class
 from flatline.models.attention import attention_entropy
 from flatline.settings import Settings
 from flatline.training.guard import eval_mode

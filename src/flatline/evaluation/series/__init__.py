@@ -1,0 +1,1 @@
+"""One series judged along time: normalisers, learners and seeds side by side."""
