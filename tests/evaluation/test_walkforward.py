@@ -33,7 +33,7 @@ from flatline.evaluation.walkforward.report import make_report, stitch
 from flatline.evaluation.walkforward.results import MODEL, Row, results_of
 from flatline.evaluation.walkforward.window import run_window
 from flatline.evaluation.walkforward.windows import run_walk_forward
-from flatline.evaluation.work_folder import held, source_hash
+from flatline.evaluation.work_folder import comparable, held, source_hash
 from flatline.settings import load_settings
 
 WINDOWS = ["data.windows.train=100", "data.windows.valid=40", "data.windows.test=60"]
@@ -205,6 +205,17 @@ def test_another_walk_forward_is_refused(file, copy, override, says):
     settings = load_settings(file, environ={}, overrides=[*others, override])
     with pytest.raises(SettingsError, match=says):
         run_walk_forward(settings, copy)
+
+
+def test_which_index_is_read_belongs_to_the_work():
+    """The file of the index may move; its code and its source say which of its rows count."""
+    source = ["data.source.prices=p.parquet", "data.source.index=i.parquet"]
+    moved = ["data.source.prices=q.parquet", "data.source.index=j.parquet"]
+    one, other = (load_settings(environ={}, overrides=texts) for texts in (source, moved))
+    assert comparable(one) == comparable(other)
+    for name in ("index_code", "index_source"):
+        chosen = load_settings(environ={}, overrides=[*source, f"data.source.{name}=N225"])
+        assert comparable(chosen) != comparable(one), name
 
 
 def test_a_window_of_other_dates_is_refused(file, copy):

@@ -32,7 +32,8 @@ from flatline.settings import Settings
 __all__ = ["WorkFolder", "comparable", "held", "open_folder", "read_json"]
 
 FORMAT = 1
-# Settings that may differ when work goes on: where files lie, and what is shown.
+# Settings that may differ when work goes on: where files lie, and what is shown. A name
+# that ends with a dot stands for all below it.
 FREE = (
     "run.",
     "data.source.prices",
@@ -107,7 +108,7 @@ def open_folder(
         path: The folder; new, empty, or of the same work.
         work: What it is called, such as `sweep`; also the name of its record.
         threads: Of each process, where the work is new.
-        free: Places in the tree, beside the usual ones, that may differ on resuming.
+        free: Places in the tree, beside the usual ones, that may differ on resuming; see `FREE`.
         further: What else must not differ, by name; JSON-able.
         on_stage: Called with the name of each stage as it begins, for progress.
 
@@ -143,7 +144,13 @@ def open_folder(
 def comparable(settings: Settings, *, free: tuple[str, ...] = ()) -> dict[str, Any]:
     """The settings that results depend on, by their place in the tree."""
     flat = dict(_flat(settings.model_dump(mode="json"), ""))
-    return {name: value for name, value in flat.items() if not name.startswith(FREE + free)}
+    all_free = (*FREE, *free)
+    below = tuple(name for name in all_free if name.endswith("."))
+    return {
+        name: value
+        for name, value in flat.items()
+        if name not in all_free and not name.startswith(below)
+    }
 
 
 def _flat(tree: Mapping[str, Any], above: str) -> Iterator[tuple[str, Any]]:
