@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 
 from evaluation.light import LIGHT
+from evaluation.series import series_settings
 from evaluation.tasks import in_process
 from flatline import cli
 from flatline.errors import SettingsError
@@ -263,6 +264,64 @@ def test_a_pruned_trial_ends_early_and_is_not_the_best(file, space_of, tmp_path,
     assert (row.status, row.value, row.best_epoch, found.best) == ("pruned", None, 0, None)
     result = json.loads((tmp_path / "sweep" / "trials" / "000" / "result.json").read_text())
     assert (result["stopped"], len(result["history"])) == ("pruned", 1)
+
+
+PHASES = """
+[[training.phases]]
+name = "a"
+off = ["graph"]
+[[training.phases]]
+name = "b"
+max_epochs = 1
+"""
+
+
+def test_the_value_of_a_phased_trial_is_that_of_its_last_phase(monkeypatch):
+    """However well the weights of an earlier phase did: they are not what the run keeps."""
+    monkeypatch.setattr("flatline.evaluation.sweep.trial.Trainee", SimpleNamespace)
+    study = optuna.create_study(direction="maximize")
+    epochs, trainer = Epochs(study.ask(), min_defined_share=0.5), Watched()
+    trainee = SimpleNamespace(stopped="max_epochs", validation=None)
+    for phase in ((0.05, 0.04), (0.02, 0.03)):
+        epochs.on_train_start(trainer, trainee)
+        assert epochs.value is None
+        for rank_ic in phase:
+            trainee.validation = Validation((rank_ic,), (1.0,), (1.0,), 0.0, 9)
+            epochs.on_validation_end(trainer, trainee)
+        assert epochs.value == max(phase)
+    assert not trainer.should_stop
+
+
+def test_a_phased_trial_that_is_pruned_begins_no_further_phase(
+    file, space_of, tmp_path, monkeypatch
+):
+    """One epoch of the first of two phases."""
+    always = optuna.pruners.ThresholdPruner(lower=10.0)
+    monkeypatch.setattr(optuna.pruners, "MedianPruner", lambda **_: always)
+    phased = tmp_path / "phased.toml"
+    phased.write_text(file.read_text() + PHASES)
+    found = run_sweep(settings_of(phased), space_of(SPACE), tmp_path / "sweep", trials=1)
+    result = json.loads((tmp_path / "sweep" / "trials" / "000" / "result.json").read_text())
+    assert found.rows[0].status == "pruned"
+    assert (result["stopped"], len(result["history"])) == ("pruned", 1)
+
+
+def test_a_database_of_another_sweep_is_refused(file, space_of, tmp_path):
+    """Its trials had other settings; the same sweep in another folder may share them."""
+    url, space = f"sqlite:///{tmp_path / 'shared.db'}", space_of(SPACE)
+    settings = settings_of(file, *SHORT)
+    run_sweep(settings, space, tmp_path / "a", trials=1, storage=url)
+    with pytest.raises(SettingsError, match=r"shared.db' holds a sweep with fingerprint"):
+        run_sweep(settings_of(file), space, tmp_path / "b", trials=2, storage=url)
+    assert len(run_sweep(settings, space, tmp_path / "c", trials=1, storage=url).rows) == 1
+
+
+def test_losses_of_different_kinds_are_not_compared(space_of, tmp_path):
+    """Trials on a single series are compared on their loss, which must not vary."""
+    space = space_of("loss.bce_pos_weight = {low = 1.0, high = 2.0}")
+    with pytest.raises(SettingsError, match=r"^loss\.bce_pos_weight is to vary, expected it fixed"):
+        run_sweep(series_settings(tmp_path), space, tmp_path / "sweep", trials=1)
+    assert not (tmp_path / "sweep").exists()
 
 
 def test_another_sweep_is_refused(file, space_of, tmp_path):

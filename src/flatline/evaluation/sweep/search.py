@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 from collections.abc import Callable, Mapping
@@ -17,7 +18,7 @@ from flatline.evaluation.jobs import run_processes, share_of_cores
 from flatline.evaluation.sweep.space import Space
 from flatline.evaluation.sweep.trial import BASE, TrialTask, open_study, run_trial
 from flatline.evaluation.toml import settings_as_toml
-from flatline.evaluation.work_folder import held, open_folder
+from flatline.evaluation.work_folder import WorkFolder, comparable, held, open_folder
 from flatline.files import replacing, write_text
 from flatline.settings import Settings
 from flatline.training.settings import RunSettings
@@ -129,13 +130,15 @@ def run_sweep(
         on_stage: Called with what is being done, and the share of the trials that is.
 
     Raises:
-        SettingsError: optuna is missing, or the folder holds another sweep.
+        SettingsError: optuna is missing, the folder or the storage holds another sweep, or
+            the space changes what trials are compared on.
         DataError: The prices cannot be used.
         ArtifactError: The folder holds something else, or another process works in it.
         KeyboardInterrupt: Somebody interrupted; the same call goes on.
     """
     if trials < 1 or jobs < 1:
         raise SettingsError(f"trials is {trials} and jobs is {jobs}, expected at least 1.")
+    _check_comparable(settings, space)
     url = storage or f"sqlite:///{(folder / 'sweep.db').resolve()}"
     quiet = settings.training.model_copy(update={"progress": False, "tensorboard": False})
     base = settings.model_copy(update={"training": quiet, "run": RunSettings()})
@@ -151,6 +154,7 @@ def run_sweep(
         )
         write_text(folder / BASE, json.dumps(base.model_dump(mode="json"), indent=1) + "\n")
         study = open_study(url, pruner=pruner, seed=seed)
+        _check_own(study, url, work, base, space)
         if storage is None:
             # Nobody else works here: what runs has been killed.
             _take_up_killed(study)
@@ -171,6 +175,30 @@ def run_sweep(
         if storage is None:
             _take_up_killed(study)
         return _outcome(settings, space, folder, study)
+
+
+def _check_comparable(settings: Settings, space: Space) -> None:
+    """Refuse to compare losses of different kinds: trials on a single series are by theirs."""
+    varied = [one.name for one in space.dimensions if one.name.startswith("loss.")]
+    if settings.data.series is not None and varied:
+        raise SettingsError(
+            f"{varied[0]} is to vary, expected it fixed: on a single series trials are compared on "
+            "their loss. Drop it from the space."
+        )
+
+
+def _check_own(study: Study, url: str, work: WorkFolder, base: Settings, space: Space) -> None:
+    """Refuse the trials of other settings, space or data: they may lie in a shared database."""
+    facts = [comparable(base), space.as_data(), work.data]
+    now = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+    found = study.user_attrs.get("work")
+    if found is None:
+        study.set_user_attr("work", now)
+    elif found != now:
+        raise SettingsError(
+            f"storage {url!r} holds a sweep with fingerprint {found}, expected {now} as of this "
+            "one's settings, space and data. Give another database, or leave --storage out."
+        )
 
 
 def _take_up_killed(study: Study) -> None:

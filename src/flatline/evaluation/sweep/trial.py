@@ -131,6 +131,11 @@ class Epochs(Callback):
         self.flat: tuple[str, ...] = ()
         self._best: float | None = None
 
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Begin a phase: a run keeps an epoch of its last one, and a pruned one has no more."""
+        self._best = self.value = None
+        self._stop_pruned(trainer, pl_module)
+
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Take in a validation."""
         if not isinstance(pl_module, Trainee) or pl_module.validation is None:
@@ -148,8 +153,11 @@ class Epochs(Callback):
         if self._best is None or score > self._best:
             self._best, self.value = score, value
         self.trial.report(value, self.seen)
-        if self.trial.should_prune():
-            self.pruned = True
+        self.pruned = self.trial.should_prune()
+        self._stop_pruned(trainer, pl_module)
+
+    def _stop_pruned(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self.pruned and isinstance(pl_module, Trainee):
             pl_module.stopped = "pruned"
             trainer.should_stop = True
 
