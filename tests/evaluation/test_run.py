@@ -121,6 +121,8 @@ def test_the_best_epoch_is_kept_where_the_last_one_stays_in_memory(experiment, t
     assert all(torch.equal(kept[name], best[name]) for name in best)
     same = all(torch.equal(kept[name], final[name]) for name in best)
     assert same == (result.best_epoch == 2)
+    again, _ = train_run(replace(experiment, settings=settings), tmp_path / "run", resume=True)
+    assert all(torch.equal(again.state_dict()[name], final[name]) for name in final)
 
 
 def test_a_run_goes_on_with_its_own_data_only(experiment, copy):

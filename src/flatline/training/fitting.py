@@ -121,6 +121,8 @@ def fit(
     finished = folder.finished_result(facts)
     if finished is not None:
         result = _result_from(finished, folder)
+        if not settings.restore_best:
+            load_weights(model, folder.final, run_id=folder.id)
     elif settings.phases:
         result = _through_phases(
             model, loss, settings, folder, loader=loader, judged=judged, callbacks=callbacks
@@ -211,6 +213,8 @@ def _finish(
     trainee: Trainee, steps: int, folder: RunFolder, training: Mapping[str, Any]
 ) -> FitResult:
     folder.publish_best(trainee.selection.best_epoch)
+    if not training["restore_best"]:
+        save_weights(trainee.model, folder.final, about={"run_id": folder.id, "step": steps})
     facts = _facts(trainee, steps, folder)
     earlier = [row for phase in folder.phases() for row in phase["history"]]
     kept = {name: value for name, value in facts.items() if name != "epochs"}

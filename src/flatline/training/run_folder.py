@@ -23,7 +23,7 @@ BUDGET = ("max_epochs", "max_steps", "max_seconds", "patience")
 # What may differ between a run and its resumption without making it another run.
 FREE = frozenset(
     {
-        *BUDGET, "restore_best", "progress", "tensorboard", "checkpoint_every_n_steps",
+        *BUDGET, "progress", "tensorboard", "checkpoint_every_n_steps",
         "log_every_n_steps", "accelerator",
     }
 )  # fmt: skip
@@ -156,6 +156,11 @@ class RunFolder:
     def best(self) -> Path:
         """The weights of the best epoch, once the run is finished."""
         return self.path / "checkpoints" / "best.safetensors"
+
+    @property
+    def final(self) -> Path:
+        """The weights that a finished run was left with, where they are not to be the best."""
+        return self.path / "checkpoints" / "final.safetensors"
 
     def epoch_weights(self, epoch: int) -> Path:
         """Where the weights of an epoch that was the best so far are kept during the run."""
