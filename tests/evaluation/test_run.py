@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 from flatline.artifacts import read_manifest
-from flatline.errors import ArtifactError
+from flatline.errors import ArtifactError, SettingsError
 from flatline.evaluation.run import (
     fingerprint,
     manifest_of,
@@ -123,6 +123,19 @@ def test_the_best_epoch_is_kept_where_the_last_one_stays_in_memory(experiment, t
     assert same == (result.best_epoch == 2)
     again, _ = train_run(replace(experiment, settings=settings), tmp_path / "run", resume=True)
     assert all(torch.equal(again.state_dict()[name], final[name]) for name in final)
+
+
+@pytest.mark.parametrize(
+    ("section", "name", "value"),
+    [("model", "dropout", 0.5), ("data", "shuffle", False), ("data", "normaliser", "robust")],
+)
+def test_a_run_goes_on_with_its_own_settings_only(experiment, copy, section, name, value):
+    """Also with those that are not the training's, and fit the weights that are there."""
+    part = getattr(experiment.settings, section).model_copy(update={name: value})
+    settings = experiment.settings.model_copy(update={section: part})
+    with pytest.raises(SettingsError, match=rf"^{section}\.{name} is .* as in the run in"):
+        train_run(replace(experiment, settings=settings), copy, resume=True)
+    train_run(experiment, copy, resume=True)
 
 
 def test_a_run_goes_on_with_its_own_data_only(experiment, copy):

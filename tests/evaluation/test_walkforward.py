@@ -24,6 +24,7 @@ from evaluation.tasks import in_process
 from flatline import cli
 from flatline.data.splits import walk_forward
 from flatline.errors import ArtifactError, SettingsError
+from flatline.evaluation.comparable import comparable
 from flatline.evaluation.experiment import cut, prepare
 from flatline.evaluation.jobs import run_processes
 from flatline.evaluation.run import open_run, predict_test
@@ -33,7 +34,7 @@ from flatline.evaluation.walkforward.report import make_report, stitch
 from flatline.evaluation.walkforward.results import MODEL, Row, results_of
 from flatline.evaluation.walkforward.window import run_window
 from flatline.evaluation.walkforward.windows import run_walk_forward
-from flatline.evaluation.work_folder import comparable, held, source_hash
+from flatline.evaluation.work_folder import held, source_hash
 from flatline.settings import load_settings
 
 WINDOWS = ["data.windows.train=100", "data.windows.valid=40", "data.windows.test=60"]
@@ -184,7 +185,10 @@ def test_damaged_predictions_are_made_again(file, copy, finished, name):
     path = results_of(copy, 1) / f"{name}.parquet"
     whole = path.read_bytes()
     path.write_bytes(whole[:-50])
+    failed = path.with_name("error.txt")
+    failed.write_text("of an earlier attempt")
     again = run_walk_forward(settings_of(file), copy)
+    assert not failed.exists()
     assert timeless(again.report.pooled) == timeless(finished.report.pooled)
     assert pl.read_parquet(path).equals(
         pl.read_parquet(results_of(finished.folder, 1) / f"{name}.parquet")
@@ -283,7 +287,8 @@ def test_a_single_series_is_stitched_without_a_cross_section(tmp_path):
     settings = series_settings(tmp_path, *WINDOWS, "training.max_epochs=1")
     found = run_walk_forward(settings, tmp_path / "wf", most_windows=2)
     assert [row.status for row in found.rows] == ["finished"] * len(found.rows)
-    assert all(row.ic is None for row in found.rows)
+    # Its epochs are compared on their loss, which is no RankIC.
+    assert all((row.ic, row.valid_rank_ic) == (None, None) for row in found.rows)
     assert found.report.pooled == ()
     frame = predictions(tmp_path / "wf")
     assert frame["date"].n_unique() == sum(row.test_days for row in found.rows)

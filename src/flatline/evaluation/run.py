@@ -18,6 +18,7 @@ from flatline.artifacts import Manifest, load_checkpoint, save_checkpoint, signa
 from flatline.data.fitted_normaliser import FittedNormaliser
 from flatline.data.panel import Panel
 from flatline.errors import ArtifactError
+from flatline.evaluation.comparable import comparable, refuse_change
 from flatline.evaluation.experiment import Experiment, assemble
 from flatline.evaluation.predict import predict
 from flatline.models.registry import build_model
@@ -41,6 +42,8 @@ __all__ = [
 
 CHECKPOINT = "checkpoint.safetensors"
 RUNS = Path("runs")
+# What may differ when a run goes on; of its training, `fit` says what may.
+WATCHING = ("training.", "guard.", "diagnostics.")
 
 
 def train_run(
@@ -63,12 +66,15 @@ def train_run(
 
     Raises:
         ArtifactError: The folder holds a run and *resume* is off.
+        SettingsError: The run to resume had other settings.
         DegenerateError: The guard stopped the training.
     """
     from flatline.training import fit  # noqa: PLC0415 (Lightning is heavy)
     from flatline.training.seeds import seed_all  # noqa: PLC0415
 
     settings = experiment.settings
+    if resume:
+        _refuse_other_settings(run_dir, settings)
     seed_all(settings.training.seed)  # The weights at start are part of the run.
     model = experiment.model()
     result = fit(
@@ -85,6 +91,14 @@ def train_run(
     )
     _publish(experiment, model, result, run_dir)
     return model, result
+
+
+def _refuse_other_settings(run_dir: Path, settings: Settings) -> None:
+    record = run_dir / "settings.json"
+    if record.exists():
+        before = comparable(load_settings(record, environ={}), free=WATCHING)
+        now = comparable(settings, free=WATCHING)
+        refuse_change(before, now, where=f"the run in {run_dir}")
 
 
 def manifest_of(experiment: Experiment, model: nn.Module, run_dir: Path) -> Manifest:

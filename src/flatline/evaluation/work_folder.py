@@ -24,27 +24,15 @@ from flatline.data.panel import Panel
 from flatline.data.reading import find_files
 from flatline.data.settings import SourceSettings
 from flatline.errors import ArtifactError, SettingsError
+from flatline.evaluation.comparable import comparable, refuse_change
 from flatline.evaluation.experiment import Raw, prepare
 from flatline.evaluation.run import fingerprint
 from flatline.files import replacing, write_text
 from flatline.settings import Settings
 
-__all__ = ["WorkFolder", "comparable", "held", "open_folder", "read_json"]
+__all__ = ["WorkFolder", "held", "open_folder", "read_json"]
 
 FORMAT = 1
-# Settings that may differ when work goes on: where files lie, and what is shown. A name
-# that ends with a dot stands for all below it.
-FREE = (
-    "run.",
-    "data.source.prices",
-    "data.source.sectors",
-    "data.source.index",
-    "data.source.memory_map",
-    "training.progress",
-    "training.tensorboard",
-    "training.checkpoint_every_n_steps",
-    "training.log_every_n_steps",
-)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -108,7 +96,8 @@ def open_folder(
         path: The folder; new, empty, or of the same work.
         work: What it is called, such as `sweep`; also the name of its record.
         threads: Of each process, where the work is new.
-        free: Places in the tree, beside the usual ones, that may differ on resuming; see `FREE`.
+        free: Places in the tree, beside the usual ones, that may differ on resuming, as in
+            `comparable`.
         further: What else must not differ, by name; JSON-able.
         on_stage: Called with the name of each stage as it begins, for progress.
 
@@ -139,26 +128,6 @@ def open_folder(
         record["panel"] = _build(settings, path, on_stage)
         _write(file, record)
     return WorkFolder(path, int(record["threads"]), str(record["panel"]))
-
-
-def comparable(settings: Settings, *, free: tuple[str, ...] = ()) -> dict[str, Any]:
-    """The settings that results depend on, by their place in the tree."""
-    flat = dict(_flat(settings.model_dump(mode="json"), ""))
-    all_free = (*FREE, *free)
-    below = tuple(name for name in all_free if name.endswith("."))
-    return {
-        name: value
-        for name, value in flat.items()
-        if name not in all_free and not name.startswith(below)
-    }
-
-
-def _flat(tree: Mapping[str, Any], above: str) -> Iterator[tuple[str, Any]]:
-    for name, value in tree.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{above}{name}.")
-        else:
-            yield f"{above}{name}", value
 
 
 def source_hash(source: SourceSettings) -> str:
@@ -198,13 +167,7 @@ def _record(path: Path, file: Path) -> dict[str, Any] | None:
 def _check_same(
     path: Path, work: str, record: Mapping[str, Any], now: Mapping[str, Any], source: str
 ) -> None:
-    before = record["settings"]
-    for name in sorted(before.keys() | now.keys()):
-        if before.get(name) != now.get(name):
-            raise SettingsError(
-                f"{name} is {now.get(name)!r}, expected {before.get(name)!r} as in the {work} in "
-                f"{path}. Go on with its settings, or give another folder."
-            )
+    refuse_change(record["settings"], now, where=f"the {work} in {path}")
     if record["source"] != source:
         raise SettingsError(
             f"files of prices, sectors and index have fingerprint {source}, expected "

@@ -38,9 +38,9 @@ class FitResult:
         history: One row per validation: epoch, step, loss, RankIC and spread
             per horizon, whether the epoch was eligible as the best, and the number
             of the phase where there are phases.
-        best_epoch: Epoch with the highest validation RankIC; None where every
-            epoch was degenerate, or there was no validation.
-        best_score: Its mean RankIC over the horizons.
+        best_epoch: Epoch with the highest validation RankIC, of a single series with the
+            lowest loss; None where every epoch was degenerate, or there was no validation.
+        best_score: Its mean RankIC over the horizons; of a single series minus its loss.
         best_path: Its weights, safetensors; None without a best epoch or a run folder.
         run_dir: Folder of the run; None without one.
         steps: Optimizer steps done.

@@ -14,11 +14,12 @@ import polars as pl
 from rich.table import Table
 
 from flatline.errors import SettingsError
+from flatline.evaluation.comparable import comparable
 from flatline.evaluation.jobs import run_processes, share_of_cores
 from flatline.evaluation.sweep.space import Space
 from flatline.evaluation.sweep.trial import BASE, TrialTask, open_study, run_trial
 from flatline.evaluation.toml import settings_as_toml
-from flatline.evaluation.work_folder import WorkFolder, comparable, held, open_folder
+from flatline.evaluation.work_folder import WorkFolder, held, open_folder
 from flatline.files import replacing, write_text
 from flatline.settings import Settings
 from flatline.training.settings import RunSettings

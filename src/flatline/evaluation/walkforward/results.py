@@ -11,8 +11,9 @@ from typing import Any
 import polars as pl
 
 from flatline.errors import ArtifactError
+from flatline.evaluation.comparable import comparable
 from flatline.evaluation.walkforward.plan import Plan, Window
-from flatline.evaluation.work_folder import comparable, read_json
+from flatline.evaluation.work_folder import read_json
 from flatline.files import replacing, write_text
 
 __all__ = [
@@ -52,7 +53,8 @@ class Row:
         seconds: Of training.
         seconds_per_epoch: The same of a pass over the train days, validation included.
         best_epoch: From 0 on.
-        valid_rank_ic: Of the best epoch, on the validation days.
+        valid_rank_ic: Of the best epoch, on the validation days; None for a single series,
+            whose epochs are compared on their loss.
         ic: Mean daily IC on the test days, averaged over the horizons.
         rank_ic: The same of the RankIC.
         icir: The same of the ICIR.

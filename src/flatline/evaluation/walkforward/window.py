@@ -72,6 +72,8 @@ def run_window(
         KeyboardInterrupt: Somebody stopped it; it can be taken up again.
     """
     results = results_of(plan.folder, window.number)
+    # Of an earlier attempt.
+    (results / "error.txt").unlink(missing_ok=True)
     try:
         row = kept_row(plan, window)
         with _opened(plan, window, on_stage) as experiment:
@@ -128,6 +130,7 @@ def _train(
         # Killed before the run had a name.
         shutil.rmtree(run_dir, ignore_errors=True)
     model, result = train_run(experiment, run_dir, resume=True)
+    series = experiment.settings.data.series is not None
     fold, epoch_steps = experiment.fold, len(experiment.batches("train"))
     row = asdict(dead_row(window, "finished", "")) | {
         "train_days": len(fold.train),
@@ -138,7 +141,7 @@ def _train(
         "seconds": result.seconds,
         "seconds_per_epoch": result.seconds * epoch_steps / max(result.steps, 1),
         "best_epoch": result.best_epoch,
-        "valid_rank_ic": result.best_score,
+        "valid_rank_ic": None if series else result.best_score,
     }
     if result.best_epoch is None:
         reason = "every epoch was degenerate on the validation days."
