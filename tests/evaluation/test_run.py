@@ -109,8 +109,8 @@ def test_the_manifest_tells_all_of_the_run(experiment, trained):
     assert record["data"] == manifest.data_fingerprint == fingerprint(experiment.panel)
 
 
-def test_the_best_epoch_is_kept_where_the_last_one_stays_in_memory(experiment, tmp_path):
-    """Without restore_best the model in memory is the last, the checkpoint still the best."""
+def test_the_last_epoch_is_kept_where_the_best_is_not_restored(experiment, tmp_path):
+    """Without restore_best the checkpoint is the model that was left, as its scores are."""
     training = experiment.settings.training.model_copy(
         update={"restore_best": False, "max_epochs": 3}
     )
@@ -118,8 +118,8 @@ def test_the_best_epoch_is_kept_where_the_last_one_stays_in_memory(experiment, t
     last, result = train_run(replace(experiment, settings=settings), tmp_path / "run")
     kept = load_file(tmp_path / "run" / "checkpoint.safetensors")
     best, final = load_file(result.best_path), last.state_dict()
-    assert all(torch.equal(kept[name], best[name]) for name in best)
-    same = all(torch.equal(kept[name], final[name]) for name in best)
+    assert all(torch.equal(kept[name], final[name]) for name in final)
+    same = all(torch.equal(kept[name], best[name]) for name in best)
     assert same == (result.best_epoch == 2)
     again, _ = train_run(replace(experiment, settings=settings), tmp_path / "run", resume=True)
     assert all(torch.equal(again.state_dict()[name], final[name]) for name in final)

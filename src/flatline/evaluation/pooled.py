@@ -116,9 +116,9 @@ def _pooled(  # noqa: PLR0917 (what one row is made of)
     known, horizon = ic[np.isfinite(ic)], book.horizon
     block = block_length(known, horizon=horizon) if known.size else None
     ahead = None
-    if first is not None:
-        # From the first day on which either book is open, both over the same days.
-        start = min(first.result.first, book.result.first)
+    if first is not None and first.result.days and book.result.days:
+        # Over the days on which both books are open.
+        start = max(first.result.first, book.result.first)
         ahead = sharpe_difference(first.result.net[start:], book.result.net[start:], seed=seed)
     return Pooled(
         name=name,

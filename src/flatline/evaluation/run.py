@@ -127,17 +127,11 @@ def manifest_of(experiment: Experiment, model: nn.Module, run_dir: Path) -> Mani
 
 
 def _publish(experiment: Experiment, model: nn.Module, result: FitResult, run_dir: Path) -> None:
-    """Write the best epoch's model as the run's checkpoint; none where no epoch was fit."""
-    from flatline.training.checkpoint import load_weights  # noqa: PLC0415
-
+    """Write the model as it was left as the run's checkpoint; none where no epoch was fit."""
     path = run_dir / CHECKPOINT
     if result.best_path is None:
         path.unlink(missing_ok=True)
         return
-    if not experiment.settings.training.restore_best:
-        # The model was left with its last weights, and stays so.
-        model = experiment.model()
-        load_weights(model, result.best_path)
     save_checkpoint(path, model, manifest_of(experiment, model, run_dir))
 
 
@@ -157,7 +151,7 @@ def open_run(
     prices: tuple[str, ...] = (),
     on_stage: Callable[[str], None] = lambda _: None,
 ) -> tuple[Experiment, nn.Module]:
-    """The experiment of a finished run, with its own normaliser, and its best model.
+    """The experiment of a finished run, with its own normaliser, and its model.
 
     Args:
         run_dir: Folder of the run.
