@@ -1,6 +1,5 @@
 """What leaves a run is what the run scored, every row once, under the names asked for."""
 
-
 import numpy as np
 import polars as pl
 import pytest

@@ -161,7 +161,7 @@ def test_a_sweep_leaves_the_best_settings(file, space_of, tmp_path, monkeypatch,
     assert table["status"].to_list() == ["complete"] * 3
     best = table.row(int(table["value"].arg_max()), named=True)
     shown = capsys.readouterr().out
-    assert f"best: trial {best['number']}, validation RankIC {best['value']:.4f}" in shown
+    assert f"best: trial {best['number']}, validation score {best['value']:.4f}" in shown
     found = load_settings(out / "best.toml", environ={})
     values = {"training.learning_rate": best["training.learning_rate"]} | {
         "model.hidden": best["model.hidden"]

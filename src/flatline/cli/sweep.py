@@ -54,7 +54,8 @@ def sweep(
     "model.hidden" = {choices = [16, 32]}.
 
     Trials are compared on their validation RankIC, in which a day without one counts as a
-    day without skill. Trials with flat scores are recorded with the kind, and never the best.
+    day without skill; those of a single series on their loss, negated. Trials with flat
+    scores are recorded with the kind, and never the best.
     The best settings are written to best.toml in the folder, for flatline train --settings.
 
     Exit code 0 with a best trial, 1 without one, 2 when the input cannot be used.
@@ -87,5 +88,5 @@ def sweep(
     if found.best is None:
         say("no trial has a score; see the reasons in trials.csv.")
         raise typer.Exit(1)
-    out.print(f"best: trial {found.best.number}, validation RankIC {found.best.value:.4f}")
+    out.print(f"best: trial {found.best.number}, validation score {found.best.value:.4f}")
     out.print(f"settings: {found.best_file}")

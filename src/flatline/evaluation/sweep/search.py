@@ -86,7 +86,7 @@ class Sweep:
         title = f"{len(self.rows)} trials: {len(sound)} complete, {pruned} pruned"
         table = Table(title=f"{title}, {len(others)} without a score", title_justify="left")
         table.add_column("trial", justify="right")
-        table.add_column("validation RankIC", justify="right")
+        table.add_column("validation score", justify="right")
         for name in self.rows[0].values if self.rows else ():
             table.add_column(name, justify="right")
         table.add_column("status")
@@ -254,7 +254,7 @@ def _outcome(settings: Settings, space: Space, folder: Path, study: Study) -> Sw
     chosen = chosen.model_copy(update={"training": chosen.training.model_copy(update=shown)})
     file = folder / "best.toml"
     heading = (
-        f"Trial {best.number}, the best of {len(rows)}: validation RankIC {best.value:.4f}, which "
+        f"Trial {best.number}, the best of {len(rows)}: validation score {best.value:.4f}, which "
         "flatters it, as the best of many."
     )
     write_text(file, settings_as_toml(chosen, heading=heading))
@@ -271,7 +271,7 @@ def _columns(row: TrialRow) -> dict[str, Any]:
 def _line(row: TrialRow) -> str:
     value = "-" if row.value is None else f"{row.value:.4f}"
     values = " ".join(f"{name}={_cell(v)}" for name, v in row.values.items())
-    return f"trial={row.number} status={row.status} rank_ic={value} {values}"
+    return f"trial={row.number} status={row.status} score={value} {values}"
 
 
 def _cell(value: object) -> str:
