@@ -52,8 +52,11 @@ def test_no_process_outlives_the_one_that_started_it(tmp_path, how):
     """Neither where that is interrupted, nor where it is killed and can do nothing."""
     file = tmp_path / "pid"
     code = (
+        "import signal\n"
         "from evaluation import tasks\n"
         "from flatline.evaluation.jobs import run_processes\n"
+        # What a shell starts in the background is told to ignore interrupts.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "if __name__ == '__main__':\n"
         f"    run_processes(tasks.wait_long, [(0, {str(file)!r})], jobs=1, threads=1,\n"
         "                  on_done=lambda position, answer: None)\n"
