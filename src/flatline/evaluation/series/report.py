@@ -224,8 +224,9 @@ def _test_days(
 
 
 def _table(title: str, headings: Sequence[str]) -> Table:
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
-    table.add_column("h", justify="right")
+    # Ten columns of figures fit into 120 signs only without room between the borders.
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=0, pad_edge=False)
+    table.add_column("h", justify="right", no_wrap=True)
     for name in ("normaliser", "model"):
         table.add_column(name, no_wrap=True)
     for name in headings:
