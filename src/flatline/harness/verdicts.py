@@ -93,7 +93,8 @@ class Verdict:
         }
 
 
-SEVERITY = (Status.ERROR, Status.FAIL, Status.SKIP, Status.PASS)
+# What the subject has no part for comes last: it says nothing about it.
+SEVERITY = (Status.ERROR, Status.FAIL, Status.PASS, Status.SKIP)
 
 
 def worst_first(verdicts: list[Verdict]) -> list[Verdict]:
