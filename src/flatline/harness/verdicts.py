@@ -98,7 +98,7 @@ SEVERITY = (Status.ERROR, Status.FAIL, Status.PASS, Status.SKIP)
 
 
 def worst_first(verdicts: list[Verdict]) -> list[Verdict]:
-    """Verdicts with errors first, then failures, skips and passes."""
+    """Verdicts with errors first, then failures, passes and skips."""
     return sorted(verdicts, key=lambda verdict: SEVERITY.index(verdict.status))
 
 
