@@ -178,7 +178,8 @@ def run_trial(task: TrialTask, *, on_stage: Callable[[str], None] = lambda _: No
 
     study = open_study(task.storage, pruner=task.pruner, seed=task.seed)
     trial = study.ask()
-    on_stage(f"trial {trial.number}")
+    number: int = trial.number
+    on_stage(f"trial {number}")
     try:
         epochs = _train(task, trial)
     except (DegenerateError, NoValidDayError) as error:
@@ -193,16 +194,16 @@ def run_trial(task: TrialTask, *, on_stage: Callable[[str], None] = lambda _: No
         if epochs.pruned:
             trial.set_user_attr("status", "pruned")
             study.tell(trial, state=TrialState.PRUNED)
-            return trial.number
+            return number
         if epochs.value is not None:
             trial.set_user_attr("status", "complete")
             study.tell(trial, epochs.value)
-            return trial.number
+            return number
         _fail(
             trial, "degenerate", "the scores were flat on the validation days.", list(epochs.flat)
         )
     study.tell(trial, state=TrialState.FAIL)
-    return trial.number
+    return number
 
 
 def _fail(trial: Trial, status: str, reason: str, kinds: list[str]) -> None:
