@@ -9,6 +9,7 @@ import polars as pl
 from rich.table import Table
 
 from flatline.evaluation.books import TILED, BookRules
+from flatline.evaluation.shown import with_ends
 
 __all__ = ["figure_table", "sector_table", "year_table"]
 
@@ -101,6 +102,4 @@ def _number(value: float | None, style: str) -> str:
 
 
 def _interval(row: Mapping[str, Any], name: str) -> str:
-    text, low, high = (row[key] for key in (name, f"{name}_low", f"{name}_high"))
-    shown = _number(text, ".2f")
-    return shown if low is None or high is None else f"{shown} [{low:.2f}, {high:.2f}]"
+    return with_ends(row[name], row[f"{name}_low"], row[f"{name}_high"], ".2f")

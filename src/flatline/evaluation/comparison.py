@@ -13,6 +13,7 @@ from rich.table import Table
 from flatline.data.panel import Panel
 from flatline.errors import DataError
 from flatline.evaluation.predict import positions
+from flatline.evaluation.shown import with_ends
 from flatline.metrics.bootstrap import Interval, bootstrap_mean, paired_difference
 from flatline.metrics.daily import DailyMetric, daily_rank_ic
 from flatline.metrics.residual import residualise
@@ -143,8 +144,4 @@ def comparison_table(compared: list[Compared]) -> Table:
 
 
 def _shown(interval: Interval) -> str:
-    if interval.mean is None:
-        return "-"
-    if interval.low is None or interval.high is None:
-        return f"{interval.mean:.3f}"
-    return f"{interval.mean:.3f} [{interval.low:.3f}, {interval.high:.3f}]"
+    return with_ends(interval.mean, interval.low, interval.high)

@@ -13,6 +13,7 @@ from rich.table import Table
 from flatline.data.panel import Panel
 from flatline.errors import DataError
 from flatline.evaluation.books import BookRules, KeptBook, keep_books
+from flatline.evaluation.shown import with_ends
 from flatline.metrics.bootstrap import Interval, block_length, bootstrap_mean
 from flatline.metrics.daily import Why, daily_metrics
 from flatline.metrics.daily_values import DailyMetric
@@ -188,9 +189,4 @@ def _table(title: str, headings: tuple[str, ...]) -> Table:
 
 
 def _shown(value: float | None, ends: Interval | SharpeInterval, style: str) -> str:
-    if value is None:
-        return "-"
-    text = format(value, style)
-    if ends.low is None or ends.high is None:
-        return text
-    return f"{text} [{ends.low:{style}}, {ends.high:{style}}]"
+    return with_ends(value, ends.low, ends.high, style)

@@ -13,6 +13,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from flatline.evaluation.series.scores import Finished
+from flatline.evaluation.shown import with_ends
 from flatline.metrics import find_flat
 from flatline.metrics.blocks import Floats
 from flatline.metrics.bootstrap import Interval
@@ -250,6 +251,4 @@ def _text(value: float | None, style: str = ".3f") -> str:
 def _interval(interval: Interval) -> str:
     if interval.mean is None or not np.isfinite(interval.mean):
         return "-"
-    if interval.low is None or interval.high is None:
-        return f"{interval.mean:.2f}"
-    return f"{interval.mean:.2f} [{interval.low:.2f}, {interval.high:.2f}]"
+    return with_ends(interval.mean, interval.low, interval.high, ".2f")
