@@ -10,11 +10,11 @@ from flatline.harness.probes.scoring import focus
 from harness import series
 
 NEW = {
-    "probabilities leave the class prior",
-    "one sigmoid",
-    "scores vary on the later period",
-    "mean probability keeps to the base rate later",
-    "attention keeps its focus later",
+    "beyond_class_prior",
+    "one_sigmoid",
+    "later_scores_vary",
+    "later_base_rate",
+    "later_attention",
 }
 
 
@@ -41,27 +41,19 @@ def test_every_check_states_numbers_and_how_often_it_cries_wolf(healthy):
 @pytest.mark.parametrize(
     ("model", "caught_by", "named"),
     [
-        pytest.param(series.Prior, "scores vary in time", "class prior (column 0)", id="prior"),
-        pytest.param(
-            series.Prior, "probabilities leave the class prior", "class prior", id="no-spread"
-        ),
-        pytest.param(
-            series.NoisyPrior, "probabilities leave the class prior", "class prior", id="noise"
-        ),
-        pytest.param(series.SecondSigmoid, "one sigmoid", "second sigmoid", id="second-sigmoid"),
-        pytest.param(series.Saturated, "scores vary in time", "saturated", id="saturated"),
-        pytest.param(
-            series.Levels, "scores vary on the later period", "constant (column", id="levels"
-        ),
+        pytest.param(series.Prior, "scores_vary", "class prior (column 0)", id="prior"),
+        pytest.param(series.Prior, "beyond_class_prior", "class prior", id="no-spread"),
+        pytest.param(series.NoisyPrior, "beyond_class_prior", "class prior", id="noise"),
+        pytest.param(series.SecondSigmoid, "one_sigmoid", "second sigmoid", id="second-sigmoid"),
+        pytest.param(series.Saturated, "scores_vary", "saturated", id="saturated"),
+        pytest.param(series.Levels, "later_scores_vary", "constant (column", id="levels"),
         pytest.param(
             series.Drifting,
-            "mean probability keeps to the base rate later",
+            "later_base_rate",
             "off the base rate",
             id="drifting-level",
         ),
-        pytest.param(
-            series.Uniform, "attention keeps its focus later", "uniform attention", id="uniform"
-        ),
+        pytest.param(series.Uniform, "later_attention", "uniform attention", id="uniform"),
     ],
 )
 def test_a_fault_is_caught_and_named(healthy, model, caught_by, named):
@@ -75,7 +67,7 @@ def test_a_fault_is_caught_and_named(healthy, model, caught_by, named):
 def test_the_second_sigmoid_is_pointed_at():
     """A sigmoid that is a module is the culprit, with its path."""
     verdicts = {v.check: v for v in check(series.classifier(series.SecondSigmoid), steps=50)}
-    assert verdicts["one sigmoid"].culprit.path == "squash"
+    assert verdicts["one_sigmoid"].culprit.path == "squash"
 
 
 class Whisper(series.Attentive):
@@ -89,16 +81,16 @@ class Whisper(series.Attentive):
 def test_a_spread_that_tells_the_classes_apart_may_be_small():
     """What is faint but right is not the prior; that it is faint, SCALE says."""
     verdicts = {v.check: v for v in check(series.classifier(Whisper), steps=series.STEPS)}
-    assert verdicts["probabilities leave the class prior"].status == Status.PASS
-    assert verdicts["SCALE in range"].status == Status.FAIL
+    assert verdicts["beyond_class_prior"].status == Status.PASS
+    assert verdicts["scale_in_range"].status == Status.FAIL
 
 
 @pytest.mark.parametrize(
     ("missing", "skipped", "reason"),
     [
-        ({"probabilities": None, "classes": None}, "one sigmoid", "`probabilities`"),
-        ({"later": None}, "scores vary on the later period", "`later`"),
-        ({"attention": None}, "attention keeps its focus later", "`attention`"),
+        ({"probabilities": None, "classes": None}, "one_sigmoid", "`probabilities`"),
+        ({"later": None}, "later_scores_vary", "`later`"),
+        ({"attention": None}, "later_attention", "`attention`"),
     ],
 )
 def test_a_check_without_its_part_is_skipped_with_the_reason(missing, skipped, reason):
@@ -115,7 +107,7 @@ def test_a_later_period_of_a_few_days_is_not_judged():
     batches = series.SPLITS | {"test": three}
     subject = series.classifier(batches=batches.__getitem__)
     verdicts = {v.check: v for v in check(subject, steps=2)}
-    assert "3 later ones are too few" in verdicts["scores vary on the later period"].measured
+    assert "3 later ones are too few" in verdicts["later_scores_vary"].measured
 
 
 @pytest.mark.parametrize(

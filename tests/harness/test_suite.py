@@ -147,17 +147,15 @@ def test_a_healthy_subject_passes_every_check_it_has_the_parts_for(healthy):
 @pytest.mark.parametrize(
     ("parts", "caught_by", "culprit"),
     [
-        pytest.param({"model": ZeroHead}, "scores vary within the day", "head", id="zero-head"),
-        pytest.param({"model": ZeroHead}, "every block gets gradient", "encoder.0", id="cut-off"),
-        pytest.param(
-            {"model": Detached}, "every block gets gradient", "encoder.0", id="detached-branch"
-        ),
-        pytest.param({"model": NotANumber}, "every block gets gradient", "encoder.0", id="nan"),
-        pytest.param({"model": Whisper}, "SCALE in range", None, id="vanished-scale"),
-        pytest.param({"model": NoisyEval}, "two evaluations agree", None, id="dropout-in-eval"),
-        pytest.param({"model": Blind}, "skill against the oracle", None, id="signal-not-used"),
-        pytest.param({"optimizer": orphaned}, "every block moves", "head", id="orphan-parameters"),
-        pytest.param({"optimizer": stalled}, "loss falls", None, id="stalled"),
+        pytest.param({"model": ZeroHead}, "scores_vary", "head", id="zero-head"),
+        pytest.param({"model": ZeroHead}, "blocks_get_gradient", "encoder.0", id="cut-off"),
+        pytest.param({"model": Detached}, "blocks_get_gradient", "encoder.0", id="detached-branch"),
+        pytest.param({"model": NotANumber}, "blocks_get_gradient", "encoder.0", id="nan"),
+        pytest.param({"model": Whisper}, "scale_in_range", None, id="vanished-scale"),
+        pytest.param({"model": NoisyEval}, "evaluations_agree", None, id="dropout-in-eval"),
+        pytest.param({"model": Blind}, "skill_against_oracle", None, id="signal-not-used"),
+        pytest.param({"optimizer": orphaned}, "blocks_move", "head", id="orphan-parameters"),
+        pytest.param({"optimizer": stalled}, "loss_falls", None, id="stalled"),
     ],
 )
 def test_a_fault_is_caught_and_named(healthy, parts, caught_by, culprit):
@@ -184,7 +182,7 @@ def test_scores_that_are_no_numbers_fail_in_valid_json():
     verdicts = [v for v in check(subject(NotANumber), steps=2) if v.status != Status.SKIP]
     assert {v.check: v.status for v in verdicts} == {v.check: Status.FAIL for v in verdicts}
     data = [json.loads(json.dumps(v.as_data(), allow_nan=False)) for v in verdicts]
-    assert {d["check"]: d["value"] for d in data}["loss falls"] is None
+    assert {d["check"]: d["value"] for d in data}["loss_falls"] is None
 
 
 @pytest.mark.parametrize(
@@ -213,7 +211,7 @@ def test_an_error_of_the_subject_becomes_a_verdict():
 def test_without_an_oracle_skill_is_skipped_with_the_reason():
     """What cannot be judged is said, not passed."""
     verdicts = check(subject(oracle=None), steps=2)
-    (skill,) = [v for v in verdicts if v.check == "skill against the oracle"]
+    (skill,) = [v for v in verdicts if v.check == "skill_against_oracle"]
     assert skill.status == Status.SKIP
     assert "no oracle" in skill.measured
 

@@ -27,7 +27,7 @@ def skill(monkeypatch, signal, *overrides, strength=STRENGTH):
     )
     subject = subject_of(experiment.assemble(settings), name=signal)
     verdicts = {v.check: v for v in examine(subject, steps=STEPS).verdicts}
-    return verdicts["skill against the oracle"]
+    return verdicts["skill_against_oracle"]
 
 
 @pytest.mark.degeneracy

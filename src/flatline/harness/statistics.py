@@ -11,9 +11,14 @@ from scipy import stats
 
 from flatline.metrics.bootstrap import block_length
 
-__all__ = ["Estimate", "block_mean", "concordance", "reach", "shifted_mean"]
+__all__ = ["CHANCE", "FAMILY", "Estimate", "block_mean", "concordance", "reach", "shifted_mean"]
 
 Floats = NDArray[np.float64]
+
+# The gate as a whole may fail a healthy subject once in 1,000 runs; so that up to 100 checks
+# may each take their share, whatever they have to do with each other.
+FAMILY = 1e-3
+CHANCE = FAMILY / 100
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,36 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.utils import _pytree as pytree
 
 from flatline.errors import SettingsError, ShapeError
+from flatline.harness.calls import call_loss, call_model
+from flatline.harness.inputs import day_column, rows_of
+from flatline.harness.labels import as_columns, labels_like
 
-__all__ = ["Axis", "Scored", "Subject", "labels_like"]
+__all__ = ["Axis", "Subject"]
 
 Axis = Literal["stocks", "time"]
+Batches = Iterable[tuple[Any, Any]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
     """A return model as the harness sees it: protocols only.
 
+    The first five parts are required. What the others say is inferred where it can be, and
+    asked for where a check needs it; a check that needs an absent part is skipped.
+
     Args:
         name: Shown in verdicts.
         model: Makes a fresh module; the harness seeds it.
         batches: From a split, `"train"`, `"valid"` or the *later* one, to an iterable
-            of (inputs, targets), any nesting of tensors. Inputs are whole days.
-        loss: From (outputs, targets, inputs) to a scalar to minimise.
+            of (inputs, targets), any nesting of tensors; or a mapping from split to a
+            list of them. Inputs are whole days.
+        loss: From (outputs, targets, inputs) or (outputs, targets) to a scalar to minimise.
         scores: From the model's outputs to one score per row and horizon.
-            Shape (rows, horizons).
+            Shape (rows, horizons), or (rows,) for a single horizon.
+        call: From (model, inputs) to the outputs; by default `model(inputs)`,
+            `model(*inputs)` or `model(**inputs)`, whichever forward's signature asks for.
+        labels: From the targets to what the scores are held against, NaN where not known,
+            shaped as the scores; by default the one float tensor of that shape.
+        days: From the inputs to the day of each row, shape (rows,); `"batch"` where each
+            batch is one day. By default the key `group_day`, `day` or `date` of a mapping,
+            and for a single series one day a row.
+        axes: From the path of an input, such as `"features"`, to the names of its axes, of
+            `"rows"`, `"lookback"`, `"features"`, `"edges"`, `"ends"`, other names standing for
+            themselves; inferred from the shapes by default.
+        columns: From the path of an input to the names of its features.
+        horizons: What the score columns are called, in trading days.
+        insensitive_to: What may legitimately not matter.
         optimizer: Makes the optimizer for a model; AdamW at 1e-3 by default.
-        days: From the inputs to the day of each row, shape (rows,); the key
-            `group_day` of a mapping by default.
+        fit: The subject's own training, of (model, batches, steps): it takes that many
+            steps on the model, in place. By default a plain loop.
         oracle: From the inputs to the expected return of each row and horizon, or to the
             probability of the class, where the truth is known. Shape (rows, horizons).
         axis: What scores must tell apart: the stocks of a day, or, for a single series
@@ -45,14 +65,15 @@ class Subject:
             along the keys. Shape (rows, ..., keys).
 
     Raises:
-        SettingsError: *axis* is neither, or *classes* come without *probabilities*.
+        SettingsError: *model* is a module and no factory, *axis* is neither, or *classes* come
+            without *probabilities*.
 
     Example:
         >>> subject = Subject(
         ...     name="line",
         ...     model=lambda: torch.nn.Linear(3, 1),
         ...     batches=lambda split: [(torch.randn(8, 3), torch.randn(8, 1))],
-        ...     loss=lambda outputs, targets, inputs: (outputs - targets).square().mean(),
+        ...     loss=torch.nn.functional.mse_loss,
         ...     scores=lambda outputs: outputs,
         ...     days=lambda inputs: torch.arange(8) // 4,
         ... )
@@ -62,11 +83,18 @@ class Subject:
 
     name: str
     model: Callable[[], nn.Module]
-    batches: Callable[[str], Iterable[tuple[Any, Any]]]
-    loss: Callable[[Any, Any, Any], Tensor]
+    batches: Callable[[str], Batches] | Mapping[str, Sequence[tuple[Any, Any]]]
+    loss: Callable[..., Tensor]
     scores: Callable[[Any], Tensor]
+    call: Callable[[nn.Module, Any], Any] | None = None
+    labels: Callable[[Any], Tensor] | None = None
+    days: Callable[[Any], Tensor] | Literal["batch"] | None = None
+    axes: Mapping[str, Sequence[str]] | None = None
+    columns: Mapping[str, Sequence[str]] | None = None
+    horizons: Sequence[int] | None = None
+    insensitive_to: Collection[str] = ()
     optimizer: Callable[[nn.Module], torch.optim.Optimizer] | None = None
-    days: Callable[[Any], Tensor] | None = None
+    fit: Callable[[nn.Module, Callable[[str], Batches], int], None] | None = None
     oracle: Callable[[Any], Tensor] | None = None
     axis: Axis = "stocks"
     probabilities: Callable[[Any], Tensor] | None = None
@@ -76,6 +104,12 @@ class Subject:
 
     def __post_init__(self) -> None:
         """Refuse parts that contradict each other."""
+        if isinstance(self.model, nn.Module):
+            raise SettingsError(
+                f"model of subject {self.name!r} is a {type(self.model).__name__}, expected "
+                "something that makes a fresh one. Write `model=lambda: "
+                f"{type(self.model).__name__}(...)`."
+            )
         if self.axis not in ("stocks", "time"):
             raise SettingsError(
                 f"axis of subject {self.name!r} is {self.axis!r}, expected 'stocks' or 'time'. "
@@ -87,27 +121,74 @@ class Subject:
                 "both. Add `probabilities=lambda outputs: ...`, or drop classes."
             )
 
+    def split(self, name: str) -> Batches:
+        """The batches of a split, from the first one on.
+
+        Raises:
+            SettingsError: Batches are a mapping without that split.
+        """
+        if callable(self.batches):
+            return self.batches(name)
+        if name not in self.batches:
+            raise SettingsError(
+                f"batches of subject {self.name!r} have the splits {sorted(self.batches)}, "
+                f"expected {name!r} among them. Add it to the mapping."
+            )
+        return self.batches[name]
+
+    def run(self, model: nn.Module, inputs: Any) -> Any:  # noqa: ANN401 (inputs are the subject's own)
+        """The model's outputs for the inputs of one batch."""
+        return call_model(model, inputs) if self.call is None else self.call(model, inputs)
+
+    def loss_of(self, outputs: Any, targets: Any, inputs: Any) -> Tensor:  # noqa: ANN401
+        """The scalar to minimise, of one batch."""
+        return call_loss(self.loss, outputs, targets, inputs)
+
+    def score_of(self, outputs: Any) -> Tensor:  # noqa: ANN401
+        """One score per row and horizon: (rows, horizons).
+
+        Raises:
+            ShapeError: The scores are no such tensor.
+        """
+        return as_columns(self.scores(outputs), of=f"scores of subject {self.name!r}")
+
+    def labels_of(self, targets: Any, score: Tensor) -> Tensor:  # noqa: ANN401
+        """What the scores are held against, NaN where not known: (rows, horizons)."""
+        if self.labels is None:
+            return labels_like(targets, score)
+        return as_columns(self.labels(targets), of=f"labels of subject {self.name!r}")
+
     def make_optimizer(self, model: nn.Module) -> torch.optim.Optimizer:
         """The subject's own optimizer, or AdamW over all parameters."""
         if self.optimizer is not None:
             return self.optimizer(model)
         return torch.optim.AdamW(model.parameters(), lr=1e-3)
 
-    def day_of(self, inputs: Any) -> Tensor:  # noqa: ANN401 (inputs are the subject's own)
-        """The day of each row of a batch.
+    def day_of(self, inputs: Any) -> Tensor:  # noqa: ANN401
+        """The day of each row of a batch: (rows,). Of batches that hold one day each, 0.
 
         Raises:
             ShapeError: The days are neither declared nor found.
         """
-        if self.days is not None:
+        if callable(self.days):
             return self.days(inputs)
-        if isinstance(inputs, Mapping) and "group_day" in inputs:
-            day: Tensor = inputs["group_day"]
-            return day
+        if self.days == "batch":
+            return torch.zeros(rows_of(inputs, self.axes), dtype=torch.int64)
+        found = day_column(inputs)
+        if found is not None:
+            return found
+        if self.axis == "time":
+            return torch.arange(rows_of(inputs, self.axes))
         raise ShapeError(
             f"days of subject {self.name!r} are not known, expected group_day among the inputs. "
-            "Add `days=lambda inputs: ...` to the Subject: the day of every row."
+            "Add `days=lambda inputs: ...` to the Subject, the day of every row, or "
+            '`days="batch"` where each batch is one day.'
         )
+
+    @property
+    def days_by_batch(self) -> bool:
+        """Whether days are numbered within each batch, and not through all of them."""
+        return self.days == "batch" or (self.days is None and self.axis == "time")
 
     def group_of(self, inputs: Any) -> Tensor:  # noqa: ANN401
         """Which rows of a batch are compared with each other: those of a day, or all."""
@@ -136,55 +217,3 @@ class Subject:
                 f"every day of subject {self.name!r} has 1 row, expected the stocks of a day. "
                 "Set axis='time' for a single series."
             )
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Scored:
-    """A model's scores over one split, beside what happened and what was expected.
-
-    Args:
-        score: Shape (rows, horizons).
-        target: NaN where not known. Shape (rows, horizons).
-        day: Shape (rows,).
-        oracle: Expected return, None where the truth is not known. Shape (rows, horizons).
-        probability: Of the class, None without classes. Shape (rows, horizons).
-        label: Whether it was of the class: 0, 1, or NaN where not known; None without
-            classes. Shape (rows, horizons).
-        focus: 1 less the entropy of the attention over that of a uniform one, averaged
-            over all that attends; None where it was not looked at. Shape (rows,).
-    """
-
-    score: Tensor
-    target: Tensor
-    day: Tensor
-    oracle: Tensor | None = None
-    probability: Tensor | None = None
-    label: Tensor | None = None
-    focus: Tensor | None = None
-
-
-def labels_like(targets: Any, score: Tensor) -> Tensor:  # noqa: ANN401 (targets are the subject's own)
-    """The labels among a batch's targets: the one float tensor shaped as the scores.
-
-    A bool tensor of the same shape is taken for the mask of known labels.
-
-    Returns:
-        Labels, NaN where not known. Shape (rows, horizons).
-
-    Raises:
-        ShapeError: No float tensor, or several, have the shape of the scores.
-
-    Example:
-        >>> labels_like({"y": torch.ones(2, 1)}, torch.zeros(2, 1)).flatten()
-        tensor([1., 1.])
-    """
-    leaves = [leaf for leaf in pytree.tree_leaves(targets) if isinstance(leaf, Tensor)]
-    alike = [leaf for leaf in leaves if leaf.shape == score.shape]
-    values = [leaf for leaf in alike if leaf.is_floating_point()]
-    known = [leaf for leaf in alike if leaf.dtype == torch.bool]
-    if len(values) != 1:
-        raise ShapeError(
-            f"targets hold {len(values)} float tensors of shape {tuple(score.shape)}, expected "
-            "exactly one, as the scores have. Give the labels one column per horizon."
-        )
-    return torch.where(known[0], values[0], torch.nan) if len(known) == 1 else values[0]

@@ -25,9 +25,12 @@ class Status(StrEnum):
 class Stage(StrEnum):
     """The earliest moment at which a check can speak."""
 
+    STATIC = "static"
     START = "start"
+    STEP = "one step"
     TRAINED = "N steps"
     EVALUATION = "evaluation"
+    DATA = "data"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,13 +17,13 @@ from flatline.metrics.dispersion import SCALE_FLOOR, Flat, find_flat
 from flatline.metrics.ranks import rank_rows
 from flatline.metrics.variance import within_day
 
-__all__ = ["Prior", "beyond_the_prior", "name_flat", "no_classes", "one_sigmoid"]
+__all__ = ["Prior", "beyond_the_prior", "name_flat", "one_sigmoid"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-PRIOR = "probabilities leave the class prior"
-SIGMOID = "one sigmoid"
+PRIOR = "beyond_class_prior"
+SIGMOID = "one_sigmoid"
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,19 +158,6 @@ def name_flat(mean: float, base: float) -> str:
     """What to call probabilities that are all about *mean*: only the name hangs on it."""
     near = abs(mean - base) <= min(base, 1 - base) / 2
     return str(Flat.CLASS_PRIOR) if near else f"{Flat.CONSTANT}, off the base rate"
-
-
-def no_classes() -> list[Verdict]:
-    """A subject without probabilities has no class prior and no sigmoid; that is said."""
-    return [
-        Verdict(
-            check=check,
-            stage=Stage.TRAINED,
-            status=Status.SKIP,
-            measured="not judged: the subject has no `probabilities`, it is no classification",
-        )
-        for check in (PRIOR, SIGMOID)
-    ]
 
 
 def _prior(p: Floats, y: Floats, day: Ints, axis: Axis, chance: float) -> Prior:

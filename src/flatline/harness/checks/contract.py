@@ -26,7 +26,7 @@ def evaluations_agree(first: Tensor, second: Tensor, *, exact: bool) -> Verdict:
     bound = 0.0 if exact else torch.finfo(torch.float32).eps ** 0.5 * size
     agree = difference <= bound
     return Verdict(
-        check="two evaluations agree",
+        check="evaluations_agree",
         stage=Stage.EVALUATION,
         status=Status.PASS if agree else Status.FAIL,
         value=difference,

@@ -62,7 +62,7 @@ def scores_vary(
     varies = bool(np.all(apart > floor)) and not findings
     listed = " ".join(f"{s:.3g}" for s in apart)
     return Verdict(
-        check=f"scores vary {WHERE[axis]}",
+        check="scores_vary",
         stage=Stage.TRAINED,
         status=Status.PASS if varies else Status.FAIL,
         value=float(apart[worst]),
@@ -116,7 +116,7 @@ def scale_in_range(
     fits = bool(low <= scale[worst] <= high)
     listed = " ".join(f"{s:.3g}" for s in scale)
     return Verdict(
-        check="SCALE in range",
+        check="scale_in_range",
         stage=Stage.TRAINED,
         status=Status.PASS if fits else Status.FAIL,
         value=float(scale[worst]),

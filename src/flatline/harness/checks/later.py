@@ -23,11 +23,11 @@ from flatline.harness.subject import Axis
 from flatline.harness.verdicts import Stage, Status, Verdict
 from flatline.metrics.dispersion import Flat, find_flat
 
-__all__ = ["attention_lasts", "follows_base_rate", "no_later", "scores_last"]
+__all__ = ["attention_lasts", "follows_base_rate", "scores_last"]
 
-LASTS = "scores vary on the later period"
-FOLLOWS = "mean probability keeps to the base rate later"
-FOCUSED = "attention keeps its focus later"
+LASTS = "later_scores_vary"
+FOLLOWS = "later_base_rate"
+FOCUSED = "later_attention"
 
 
 def scores_last(
@@ -183,13 +183,6 @@ def not_judged(check: str, reason: str) -> Verdict:
     return Verdict(
         check=check, stage=Stage.EVALUATION, status=Status.SKIP, measured=f"not judged: {reason}"
     )
-
-
-def no_later() -> list[Verdict]:
-    """A subject without a later period cannot be judged on one, and that is said."""
-    return [
-        not_judged(check, "the subject has no `later` split") for check in (LASTS, FOLLOWS, FOCUSED)
-    ]
 
 
 def _too_short(check: str, train: Period, later: Period, least: int = 1) -> Verdict:

@@ -9,9 +9,9 @@ from scipy import stats
 from flatline.harness.statistics import reach
 from flatline.harness.verdicts import Stage, Status, Verdict
 
-__all__ = ["loss_falls", "no_oracle", "skill_beats_untrained"]
+__all__ = ["loss_falls", "skill_beats_untrained"]
 
-SKILL = "skill against the oracle"
+SKILL = "skill_against_oracle"
 
 
 def loss_falls(
@@ -36,7 +36,7 @@ def loss_falls(
     bound = float(stats.t.ppf(1 - chance, len(fall) - 1))
     falls = bool(score > bound)
     return Verdict(
-        check="loss falls",
+        check="loss_falls",
         stage=Stage.TRAINED,
         status=Status.PASS if falls else Status.FAIL,
         value=score,
@@ -93,14 +93,4 @@ def skill_beats_untrained(
             f"(1 in {1 / chance:.0f} of untrained models)"
         ),
         hint="" if beats else "The features hold the signal; look at what stands between.",
-    )
-
-
-def no_oracle() -> Verdict:
-    """Where the truth is not known, skill against it cannot be judged, and that is said."""
-    return Verdict(
-        check=SKILL,
-        stage=Stage.TRAINED,
-        status=Status.SKIP,
-        measured="not judged: the subject has no oracle, its expected returns are not known",
     )

@@ -35,7 +35,7 @@ def blocks_get_gradient(
     share = blocks[worst] / top if top else 0.0
     dead = sorted(name for name, largest in blocks.items() if not largest > floor * top)
     return Verdict(
-        check="every block gets gradient",
+        check="blocks_get_gradient",
         stage=Stage.START,
         status=Status.FAIL if dead or not blocks else Status.PASS,
         value=share,
@@ -70,7 +70,7 @@ def blocks_move(model: nn.Module, movement: Mapping[str, float], *, steps: int) 
     still = sorted(name for name, largest in _by_module(trained).items() if not largest > 0.0)
     moved = len(_by_module(trained)) - len(still)
     return Verdict(
-        check="every block moves",
+        check="blocks_move",
         stage=Stage.TRAINED,
         status=Status.FAIL if still or not trained else Status.PASS,
         value=float(len(still)),

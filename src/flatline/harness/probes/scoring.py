@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.utils import _pytree as pytree
 
 from flatline.errors import ShapeError
-from flatline.harness.subject import Scored, Subject, labels_like
+from flatline.harness.subject import Subject
+from flatline.harness.trees import map_tensors, move
 
-__all__ = ["Place", "Precision", "focus", "forward", "score_split", "take", "to_device"]
+__all__ = ["Place", "Precision", "Scored", "focus", "forward", "score_split", "take"]
 
 Precision = Literal["fp32", "bf16-mixed"]
 
@@ -39,20 +39,38 @@ class Place:
         return torch.finfo(torch.bfloat16 if mixed else torch.float32).eps
 
 
-def to_device(tree: Any, device: torch.device) -> Any:  # noqa: ANN401 (any nesting of tensors)
-    """Every tensor of a nesting on *device*."""
-    return pytree.tree_map(lambda x: x.to(device) if isinstance(x, Tensor) else x, tree)
+@dataclass(frozen=True, slots=True, eq=False)
+class Scored:
+    """A model's scores over one split, beside what happened and what was expected.
+
+    Args:
+        score: Shape (rows, horizons).
+        target: NaN where not known. Shape (rows, horizons).
+        day: Shape (rows,).
+        oracle: Expected return, None where the truth is not known. Shape (rows, horizons).
+        probability: Of the class, None without classes. Shape (rows, horizons).
+        label: Whether it was of the class: 0, 1, or NaN where not known; None without
+            classes. Shape (rows, horizons).
+        focus: 1 less the entropy of the attention over that of a uniform one, averaged
+            over all that attends; None where it was not looked at. Shape (rows,).
+    """
+
+    score: Tensor
+    target: Tensor
+    day: Tensor
+    oracle: Tensor | None = None
+    probability: Tensor | None = None
+    label: Tensor | None = None
+    focus: Tensor | None = None
 
 
-def forward(model: nn.Module, inputs: Any, place: Place) -> Any:  # noqa: ANN401
+def forward(subject: Subject, model: nn.Module, inputs: Any, place: Place) -> Any:  # noqa: ANN401
     """The model's outputs in float32, computed at the place's precision."""
     mixed = place.precision == "bf16-mixed"
     with torch.autocast(place.device.type, torch.bfloat16, enabled=mixed):
-        outputs = model(inputs)
+        outputs = subject.run(model, inputs)
     # The loss must not round what the model did not: bf16 has three digits.
-    return pytree.tree_map(
-        lambda x: x.float() if isinstance(x, Tensor) and x.is_floating_point() else x, outputs
-    )
+    return map_tensors(lambda _, x: x.float() if x.is_floating_point() else x, outputs)
 
 
 def take(
@@ -63,11 +81,10 @@ def take(
     Raises:
         ShapeError: The split has no batch.
     """
-    batches: Iterable[tuple[Any, Any]] = subject.batches(split)
     empty = True
-    for inputs, targets in itertools.islice(batches, limit):
+    for inputs, targets in itertools.islice(subject.split(split), limit):
         empty = False
-        yield to_device(inputs, device), to_device(targets, device)
+        yield move(inputs, device), move(targets, device)
     if empty:
         raise ShapeError(
             f"split {split!r} of subject {subject.name!r} has 0 batches, expected at least 1. "
@@ -97,11 +114,16 @@ def score_split(
     """
     model.eval()
     rows: dict[str, list[Tensor]] = {}
+    first = 0
     for inputs, targets in take(subject, split, place.device, limit):
-        outputs = forward(model, inputs, place)
-        score = subject.scores(outputs)
-        target = labels_like(targets, score)
-        found = {"score": score, "target": target, "day": subject.day_of(inputs)}
+        outputs = forward(subject, model, inputs, place)
+        score = subject.score_of(outputs)
+        target = subject.labels_of(targets, score)
+        day = subject.day_of(inputs)
+        if subject.days_by_batch:
+            day = day + first
+            first = int(day.max()) + 1
+        found = {"score": score, "target": target, "day": day}
         if subject.oracle is not None:
             found["oracle"] = subject.oracle(inputs)
         if subject.probabilities is not None:

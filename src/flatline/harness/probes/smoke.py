@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,10 +10,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from flatline.harness.probes.scoring import Place, forward, score_split, take
-from flatline.harness.subject import Scored, Subject
+from flatline.harness.case import Case
+from flatline.harness.probes.scoring import Scored, forward, score_split
 
-__all__ = ["Smoke", "smoke"]
+__all__ = ["Smoke", "smoke", "train"]
 
 # Batches on which the loss is compared before and after, and scores of the train period are taken.
 PROBE_BATCHES = 24
@@ -55,69 +56,70 @@ class Smoke:
     peak_bytes: int | None
 
 
-def smoke(
-    subject: Subject,
-    *,
-    steps: int,
-    place: Place,
-    on_step: Callable[[int], None] = lambda _: None,
-) -> Smoke:
-    """Train a fresh model of *subject* for *steps* steps and measure it.
+def smoke(case: Case) -> Smoke:
+    """Train a fresh model of the subject for the case's steps and measure it.
 
-    Args:
-        subject: What to train.
-        steps: Optimizer steps; the training split is repeated as often as needed.
-        place: Where and how to train.
-        on_step: Called with the number of steps done, for progress.
+    The training split is repeated as often as needed.
     """
-    device = place.device
-    for inputs, _ in take(subject, "valid", device, 1):
+    subject, place, device = case.subject, case.place, case.place.device
+    for inputs, _ in case.batches("valid", 1):
         subject.check_axis(subject.day_of(inputs))
-    model = subject.model().to(device)
+    model = case.model()
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
-    gradients = _gradients(subject, model, place)
-    loss_before = _losses(subject, model, place)
+    gradients = _gradients(case, model)
+    loss_before = _losses(case, model)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     started = time.perf_counter()
-    rows = _train(subject, model, steps, place, on_step)
+    rows = train(case, model, steps=case.steps, on_step=case.on_step)
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     seconds = time.perf_counter() - started
     scored = score_split(subject, model, "valid", place)
-    train = later = None
+    early = later = None
     if subject.later is not None or subject.probabilities is not None:
-        train = score_split(subject, model, "train", place, limit=PROBE_BATCHES, attention=True)
+        early = score_split(subject, model, "train", place, limit=PROBE_BATCHES, attention=True)
     if subject.later is not None:
         later = score_split(subject, model, subject.later, place, attention=True)
     return Smoke(
         model=model,
         loss_before=loss_before,
-        loss_after=_losses(subject, model, place),
+        loss_after=_losses(case, model),
         gradients=gradients,
         movement={n: _largest(p.detach() - before[n]) for n, p in model.named_parameters()},
         scored=scored,
         again=score_split(subject, model, "valid", place).score,
-        train=train,
+        train=early,
         later=later,
-        steps=steps,
+        steps=case.steps,
         rows_per_second=rows / seconds,
         peak_bytes=torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None,
     )
 
 
-def _train(
-    subject: Subject,
+def train(
+    case: Case,
     model: nn.Module,
+    *,
     steps: int,
-    place: Place,
-    on_step: Callable[[int], None],
+    on_step: Callable[[int], None] = lambda _: None,
 ) -> int:
-    optimizer, rows, done = subject.make_optimizer(model), 0, 0
+    """Take *steps* optimizer steps on *model*, in place, and count the rows it saw.
+
+    By the subject's own `fit` where it has one.
+    """
+    subject, rows, done = case.subject, 0, 0
+    if subject.fit is not None:
+        model.train()
+        subject.fit(model, case.batches, steps)
+        on_step(steps)
+        seen = itertools.islice(itertools.cycle(case.batches("train", PROBE_BATCHES)), steps)
+        return sum(subject.day_of(inputs).numel() for inputs, _ in seen)
+    optimizer = subject.make_optimizer(model)
     model.train()
     while done < steps:
-        for inputs, targets in take(subject, "train", place.device, steps - done):
-            loss = subject.loss(forward(model, inputs, place), targets, inputs)
+        for inputs, targets in case.batches("train", steps - done):
+            loss = subject.loss_of(forward(subject, model, inputs, case.place), targets, inputs)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(model.parameters(), CLIP_NORM)
@@ -128,12 +130,13 @@ def _train(
     return rows
 
 
-def _gradients(subject: Subject, model: nn.Module, place: Place) -> dict[str, float]:
+def _gradients(case: Case, model: nn.Module) -> dict[str, float]:
+    subject = case.subject
     model.train()
     largest = {name: 0.0 for name, p in model.named_parameters() if p.requires_grad}
-    for inputs, targets in take(subject, "train", place.device, GRADIENT_BATCHES):
+    for inputs, targets in case.batches("train", GRADIENT_BATCHES):
         model.zero_grad(set_to_none=True)
-        loss = subject.loss(forward(model, inputs, place), targets, inputs)
+        loss = subject.loss_of(forward(subject, model, inputs, case.place), targets, inputs)
         loss.backward()  # type: ignore[no-untyped-call]
         for name, parameter in model.named_parameters():
             if parameter.grad is not None:
@@ -145,11 +148,12 @@ def _gradients(subject: Subject, model: nn.Module, place: Place) -> dict[str, fl
 
 
 @torch.no_grad()
-def _losses(subject: Subject, model: nn.Module, place: Place) -> Tensor:
+def _losses(case: Case, model: nn.Module) -> Tensor:
+    subject = case.subject
     model.eval()
     losses = [
-        subject.loss(forward(model, inputs, place), targets, inputs)
-        for inputs, targets in take(subject, "train", place.device, PROBE_BATCHES)
+        subject.loss_of(forward(subject, model, inputs, case.place), targets, inputs)
+        for inputs, targets in case.batches("train", PROBE_BATCHES)
     ]
     return torch.stack(losses).double().cpu()
 

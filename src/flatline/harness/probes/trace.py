@@ -8,11 +8,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils import _pytree as pytree
 
 from flatline.days import Days
-from flatline.harness.probes.scoring import Place, forward, take
-from flatline.harness.subject import Subject
+from flatline.harness.case import Case
+from flatline.harness.probes.scoring import forward
+from flatline.harness.trees import leaves
 
 __all__ = ["Spread", "point_of_death", "trace"]
 
@@ -32,27 +32,27 @@ class Spread:
 
 
 @torch.no_grad()
-def trace(subject: Subject, model: nn.Module, place: Place) -> list[Spread]:
+def trace(case: Case, model: nn.Module) -> list[Spread]:
     """One eval-mode forward of a validation batch; leaf modules in order of execution.
 
     Outputs without one entry per row, such as weights or attention over
     steps, are passed over: nothing can be said of the rows in them.
     """
-    inputs, _ = next(iter(take(subject, "valid", place.device, 1)))
-    groups = Days.from_ids(subject.group_of(inputs))
+    inputs, _ = case.batch("valid")
+    groups = Days.from_ids(case.subject.group_of(inputs))
     spreads: list[Spread] = []
 
     def record(_module: nn.Module, _inputs: object, outputs: Any, path: str) -> None:  # noqa: ANN401
-        tensors = [x for x in pytree.tree_leaves(outputs) if isinstance(x, Tensor)]
+        tensors = [x for _, x in leaves(outputs)]
         by_row = [x for x in tensors if x.ndim and x.shape[0] == groups.rows and x.numel()]
         found = [_relative_spread(x, groups) for x in by_row if x.is_floating_point()]
         if found:
             spreads.append(Spread(path, max(found)))
 
-    leaves = [(name, m) for name, m in model.named_modules() if not list(m.children())]
-    hooks = [m.register_forward_hook(partial(record, path=name)) for name, m in leaves]
+    lowest = [(name, m) for name, m in model.named_modules() if not list(m.children())]
+    hooks = [m.register_forward_hook(partial(record, path=name)) for name, m in lowest]
     try:
-        forward(model.eval(), inputs, place)
+        forward(case.subject, model.eval(), inputs, case.place)
     finally:
         for hook in hooks:
             hook.remove()

@@ -1,0 +1,10 @@
+"""The catalogue: every check, layer by layer, in the order in which they can speak."""
+
+from __future__ import annotations
+
+from flatline.harness.registry import Check
+from flatline.harness.suites import contract, degeneracy, drift
+
+__all__ = ["CHECKS"]
+
+CHECKS: tuple[Check, ...] = (*contract.CHECKS, *degeneracy.CHECKS, *drift.CHECKS)

@@ -1,0 +1,224 @@
+"""The degeneracy layer: a briefly trained model tells the stocks of a day apart, and learns."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from flatline.harness.case import Case
+from flatline.harness.checks import classes, degeneracy, learning
+from flatline.harness.probes.scoring import Scored, score_split
+from flatline.harness.probes.smoke import smoke
+from flatline.harness.probes.trace import point_of_death, trace
+from flatline.harness.registry import Check, Cost, Layer
+from flatline.harness.statistics import concordance
+from flatline.harness.subject import Subject
+from flatline.harness.suites.reading import array, array_or_none, floor_of
+from flatline.harness.verdicts import Culprit, Stage, Status, Verdict, module_culprit
+from flatline.metrics.daily import daily_rank_ic
+
+__all__ = ["CHECKS"]
+
+Floats = NDArray[np.float64]
+
+# Fresh models whose luck is the null distribution of skill, and the validation
+# batches it is measured on: their spread is that of weights, not of days.
+UNTRAINED = 24
+UNTRAINED_BATCHES = 4
+
+
+def _fall(case: Case) -> Verdict:
+    run = case.of(smoke)
+    return learning.loss_falls(run.loss_before.numpy(), run.loss_after.numpy())
+
+
+def _vary(case: Case) -> Verdict:
+    run = case.of(smoke)
+    scored = run.scored
+    verdict = degeneracy.scores_vary(
+        array(scored.score),
+        array(run.again),
+        scored.day.numpy(),
+        axis=case.subject.axis,
+        eps=case.place.eps,
+        probability=array_or_none(scored.probability),
+        label=array_or_none(scored.label),
+    )
+    if verdict.status == Status.PASS:
+        return verdict
+    # Only a flat model is traced: that takes another forward pass.
+    return replace(verdict, culprit=_suspect(case, run.model))
+
+
+def _scale(case: Case) -> Verdict:
+    scored, axis = case.of(smoke).scored, case.subject.axis
+    day = scored.day.numpy()
+    if scored.probability is None or scored.label is None:
+        return degeneracy.scale_in_range(array(scored.score), array(scored.target), day, axis=axis)
+    # A logit has no unit of its own; its probability has that of the class.
+    probability, label = array(scored.probability), array(scored.label)
+    return degeneracy.scale_in_range(probability, label, day, axis=axis, high=1.0)
+
+
+def _skill(case: Case) -> Verdict:
+    subject = case.subject
+    level = subject.axis == "time" and subject.probabilities is not None
+    fresh = np.stack([_agreement(_fresh(case), subject) for _ in range(UNTRAINED)])
+    return learning.skill_beats_untrained(
+        _agreement(case.of(smoke).scored, subject),
+        fresh,
+        measure="concordance" if level else "rank correlation",
+    )
+
+
+def _prior(case: Case) -> Verdict:
+    train = _of_classes(case)
+    return classes.beyond_the_prior(
+        train.probability, train.label, train.day, axis=case.subject.axis
+    )
+
+
+def _sigmoid(case: Case) -> Verdict:
+    train, model = _of_classes(case), case.of(smoke).model
+    return classes.one_sigmoid(
+        train.probability,
+        train.label,
+        train.day,
+        floor=train.floor,
+        suspect=_last_sigmoid(model),
+    )
+
+
+class _Classes(NamedTuple):
+    probability: Floats
+    label: Floats
+    day: NDArray[np.int64]
+    floor: Floats
+
+
+def _of_classes(case: Case) -> _Classes:
+    train = case.of(smoke).train
+    if train is None or train.probability is None or train.label is None:
+        raise ValueError("the class prior needs `probabilities`")
+    floor = floor_of(train, case.place)
+    return _Classes(array(train.probability), array(train.label), train.day.numpy(), floor)
+
+
+def _fresh(case: Case) -> Scored:
+    subject = case.subject
+    model = subject.model().to(case.place.device)
+    # A series has one row a day: all of its days, or the ranks of a few would be luck.
+    limit = UNTRAINED_BATCHES if subject.axis == "stocks" else None
+    return score_split(subject, model, "valid", case.place, limit=limit)
+
+
+def _agreement(scored: Scored, subject: Subject) -> Floats:
+    """With the oracle, over days or along time, for each horizon: (horizons,)."""
+    if scored.oracle is None:
+        raise ValueError("skill needs an oracle")
+    if subject.axis == "time" and scored.probability is not None:
+        # Along time any slow feature goes up and down with any other: ranks of a random
+        # network agree with the truth by far. Its level and its spread do not.
+        return concordance(array(scored.probability), array(scored.oracle))
+    day = scored.day.numpy()
+    groups = day if subject.axis == "stocks" else np.zeros_like(day)
+    return daily_rank_ic(array(scored.score), array(scored.oracle), groups).mean()
+
+
+def _last_sigmoid(model: nn.Module) -> Culprit | None:
+    paths = [path for path, module in model.named_modules() if isinstance(module, nn.Sigmoid)]
+    if not paths:
+        return None
+    return module_culprit(
+        paths[-1],
+        model.get_submodule(paths[-1]),
+        evidence="the model's last sigmoid; its output is put through another",
+        remedy="Return logits from the model, or drop the sigmoid behind it.",
+    )
+
+
+def _suspect(case: Case, model: nn.Module) -> Culprit | None:
+    spreads = trace(case, model)
+    floor = 10 * torch.finfo(torch.float32).eps
+    found = point_of_death(spreads, floor)
+    if found is None:
+        return None
+    where = degeneracy.WHERE[case.subject.axis]
+    return module_culprit(
+        found.path,
+        model.get_submodule(found.path),
+        evidence=f"spread {where} of its output is {found.relative:.2g} of its size",
+        remedy="Look at its weights and its input: every module behind it is flat.",
+    )
+
+
+CHECKS = (
+    Check(
+        id="loss_falls",
+        says="The loss of the same batches is lower after the training.",
+        layer=Layer.DEGENERACY,
+        stage=Stage.TRAINED,
+        false_alarm_rate=1e-3,
+        cost=Cost.TRAINING,
+        judge=_fall,
+        shares="smoke",
+    ),
+    Check(
+        id="scores_vary",
+        says="Scores tell the stocks of a day apart, or the days of a series.",
+        layer=Layer.DEGENERACY,
+        stage=Stage.TRAINED,
+        false_alarm_rate=0.0,
+        cost=Cost.TRAINING,
+        judge=_vary,
+        shares="smoke",
+    ),
+    Check(
+        id="scale_in_range",
+        says="The scores' spread is comparable to that of the targets.",
+        layer=Layer.DEGENERACY,
+        stage=Stage.TRAINED,
+        false_alarm_rate=0.0,
+        cost=Cost.TRAINING,
+        judge=_scale,
+        shares="smoke",
+    ),
+    Check(
+        id="skill_against_oracle",
+        says="Skill is beyond what untrained models of the kind have by luck.",
+        layer=Layer.DEGENERACY,
+        stage=Stage.TRAINED,
+        false_alarm_rate=0.0,
+        cost=Cost.TRAINING,
+        judge=_skill,
+        needs=("oracle",),
+        shares="smoke",
+    ),
+    Check(
+        id="beyond_class_prior",
+        says="Probabilities say more than the share of the class.",
+        layer=Layer.DEGENERACY,
+        stage=Stage.TRAINED,
+        false_alarm_rate=1e-3,
+        cost=Cost.TRAINING,
+        judge=_prior,
+        needs=("probabilities",),
+        shares="smoke",
+    ),
+    Check(
+        id="one_sigmoid",
+        says="No probability went through a second sigmoid.",
+        layer=Layer.DEGENERACY,
+        stage=Stage.TRAINED,
+        false_alarm_rate=3.3e-5,
+        cost=Cost.TRAINING,
+        judge=_sigmoid,
+        needs=("probabilities",),
+        shares="smoke",
+    ),
+)
