@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -89,10 +89,13 @@ def inputs_of(subject: Subject, inputs: Any) -> tuple[Input, ...]:  # noqa: ANN4
                 f"input is {shape}, expected a name for every axis of one of {sorted(found)}. "
                 "Correct `axes` of the Subject."
             )
-    rows = rows_of(inputs, declared)
-    day = day_column(inputs) if subject.days is None else None
-    edges = next((x for path, x in found.items() if _is_edges(path, x, declared)), None)
-    return tuple(_input(path, x, rows, day, edges, declared) for path, x in found.items())
+    seen = _Seen(
+        rows=rows_of(inputs, declared),
+        day=day_column(inputs) if subject.days is None else None,
+        edges=next((x for path, x in found.items() if _is_edges(path, x, declared)), None),
+        declared=declared,
+    )
+    return tuple(_input(path, x, seen) for path, x in found.items())
 
 
 def rows_of(inputs: Any, axes: Axes | None = None) -> int:  # noqa: ANN401
@@ -132,15 +135,20 @@ def _is_edges(path: str, x: Tensor, declared: Axes) -> bool:
     return "edge" in path and x.ndim == 2 and x.shape[0] == 2 and not x.is_floating_point()
 
 
-def _input(
-    path: str, x: Tensor, rows: int, day: Tensor | None, edges: Tensor | None, declared: Axes
-) -> Input:
+class _Seen(NamedTuple):
+    rows: int
+    day: Tensor | None
+    edges: Tensor | None
+    declared: Axes
+
+
+def _input(path: str, x: Tensor, seen: _Seen) -> Input:
     shape = tuple(x.shape)
-    if x is edges:
+    if x is seen.edges:
         return Input(path, Role.EDGES, EDGES, shape)
-    if x is day:
+    if x is seen.day:
         return Input(path, Role.DAY, ("rows",), shape)
-    axes = tuple(declared[path]) if path in declared else _guess(path, x, rows, edges)
+    axes = tuple(seen.declared[path]) if path in seen.declared else _guess(path, x, seen)
     if "edges" in axes:
         return Input(path, Role.EDGE_ATTRIBUTES, axes, shape)
     if "rows" not in axes:
@@ -150,11 +158,11 @@ def _input(
     return Input(path, Role.ROWS if x.is_floating_point() else Role.CATEGORY, axes, shape)
 
 
-def _guess(path: str, x: Tensor, rows: int, edges: Tensor | None) -> tuple[str, ...]:
-    of_edges = edges is not None and "edge" in path and x.ndim and x.shape[0] == edges.shape[1]
-    if of_edges:
+def _guess(path: str, x: Tensor, seen: _Seen) -> tuple[str, ...]:
+    edges, by_row = seen.edges, x.ndim > 0 and x.shape[0] == seen.rows
+    if edges is not None and "edge" in path and x.ndim and x.shape[0] == edges.shape[1]:
         return EDGE_ATTRIBUTES[: x.ndim]
-    if x.ndim and x.shape[0] == rows and x.ndim in BY_ROW:
+    if by_row and x.ndim in BY_ROW:
         return BY_ROW[x.ndim]
-    first = ("rows",) if x.ndim and x.shape[0] == rows else ()
+    first = ("rows",) if by_row else ()
     return first + tuple(f"axis {i}" for i in range(len(first), x.ndim))
