@@ -169,7 +169,7 @@ def test_a_fault_is_caught_and_named(healthy, parts, caught_by, culprit):
         assert verdict.culprit.line is not None
 
 
-class NotANumber(Ranker):
+class NoNumbers(Ranker):
     """Scores that are no numbers."""
 
     def forward(self, inputs):
@@ -179,7 +179,7 @@ class NotANumber(Ranker):
 
 def test_scores_that_are_no_numbers_fail_in_valid_json():
     """Every check fails on NaN, and the verdicts can be read by any JSON reader."""
-    verdicts = [v for v in check(subject(NotANumber), steps=2) if v.status != Status.SKIP]
+    verdicts = [v for v in check(subject(NoNumbers), steps=2) if v.status != Status.SKIP]
     assert {v.check: v.status for v in verdicts} == {v.check: Status.FAIL for v in verdicts}
     data = [json.loads(json.dumps(v.as_data(), allow_nan=False)) for v in verdicts]
     assert {d["check"]: d["value"] for d in data}["loss_falls"] is None
@@ -225,22 +225,46 @@ def test_an_empty_split_is_an_error_with_the_remedy():
     assert not [v for v in verdicts if v.status == Status.PASS]
 
 
+class Careless(Ranker):
+    """Sets all that it should leave alone."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(1)
+        torch.set_num_threads(3)
+        torch.set_default_dtype(torch.float32)
+        torch.set_float32_matmul_precision("medium")
+        torch.autograd.set_detect_anomaly(mode=True, check_nan=False)
+        torch.use_deterministic_algorithms(mode=False)
+        torch.backends.cudnn.benchmark = True
+
+
+def global_state():
+    """What the subjects of one process share."""
+    return {
+        "torch": torch.get_rng_state().tolist(),
+        "numpy": np.random.get_state()[1].tolist(),  # noqa: NPY002 (it is what is protected)
+        "python": random.getstate(),
+        "threads": torch.get_num_threads(),
+        "dtype": torch.get_default_dtype(),
+        "device": torch.get_default_device(),
+        "precision": torch.get_float32_matmul_precision(),
+        "anomaly": (torch.is_anomaly_enabled(), torch.is_anomaly_check_nan_enabled()),
+        "deterministic": torch.is_deterministic_algorithms_warn_only_enabled(),
+        "benchmark": torch.backends.cudnn.benchmark,
+        "grad": torch.is_grad_enabled(),
+    }
+
+
 def test_global_state_is_left_as_it_was():
-    """Generators, threads and the default dtype survive a gate run."""
-    torch.manual_seed(5)
-    np.random.seed(5)  # noqa: NPY002 (the global generator is what is protected)
-    random.seed(5)
-    numpy = np.random.get_state
-    before = torch.get_rng_state(), numpy()[1].copy(), random.getstate()
+    """Generators, threads, flags and the default dtype survive even a careless subject."""
     torch.use_deterministic_algorithms(mode=True, warn_only=True)
     try:
-        check(subject(), steps=2, seed=9)
-        assert torch.is_deterministic_algorithms_warn_only_enabled()
+        before = global_state()
+        check(subject(Careless), steps=2, seed=9)
+        assert global_state() == before
     finally:
         torch.use_deterministic_algorithms(mode=False)
-    assert torch.equal(before[0], torch.get_rng_state())
-    assert (before[1] == numpy()[1]).all()
-    assert before[2] == random.getstate()
 
 
 def test_the_same_seed_gives_the_same_verdicts():
