@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,9 @@ from flatline.errors import SettingsError, ShapeError
 from flatline.harness.calls import call_loss, call_model
 from flatline.harness.inputs import day_column, rows_of
 from flatline.harness.labels import as_columns, labels_like
+
+if TYPE_CHECKING:
+    from flatline.harness.variants import Variants
 
 __all__ = ["Axis", "Subject"]
 
@@ -63,6 +67,12 @@ class Subject:
         later: Split of a later period that nothing was trained on or chosen by.
         attention: From the model and the inputs to attention weights, which add up to 1
             along the keys. Shape (rows, ..., keys).
+        evaluate: The subject's own metrics: from arrays of scores, of targets (NaN where not
+            known), both (rows, horizons), and of each row's day to numbers by name.
+        measures: What those numbers are, by their name, where its words do not tell; one
+            of `flatline.harness.measures.Measure`.
+        settings: How to remake the subject with a setting changed.
+        baseline: The JSON file of its numbers, kept under version control.
 
     Raises:
         SettingsError: *model* is a module and no factory, *axis* is neither, or *classes* come
@@ -101,6 +111,10 @@ class Subject:
     classes: Callable[[Tensor], Tensor] | None = None
     later: str | None = None
     attention: Callable[[nn.Module, Any], Tensor] | None = None
+    evaluate: Callable[[Any, Any, Any], Mapping[str, Any]] | None = None
+    measures: Mapping[str, str] | None = None
+    settings: Variants | None = None
+    baseline: Path | str | None = None
 
     def __post_init__(self) -> None:
         """Refuse parts that contradict each other."""
