@@ -1,0 +1,65 @@
+"""An evaluation function judged by itself: no model, no subject."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+from flatline.harness.checks.metrics import LAWS, judge_law
+from flatline.harness.probes.audit import Evaluate, try_out
+from flatline.harness.verdicts import Verdict
+
+__all__ = ["audit", "source_of"]
+
+
+def audit(
+    evaluate: Evaluate,
+    *,
+    horizons: Sequence[int] | None = None,
+    measures: Mapping[str, str] | None = None,
+    axis: Literal["stocks", "time"] = "stocks",
+    seed: int = 0,
+) -> list[Verdict]:
+    """Try an evaluation function on scores whose skill is known, and judge what it says.
+
+    Args:
+        evaluate: From float64 arrays of scores, of targets (NaN where not known), and
+            an int64 array of each row's day, to a mapping from names to numbers; a
+            sequence stands for one number per score column, None and NaN for undefined.
+            Scores and targets have the shape (rows,), or (rows, horizons) with *horizons*.
+        horizons: What the score columns are called, in trading days.
+        measures: What the numbers are, from a name or its stem (`rank_ic` of `rank_ic@5`)
+            to one of `Measure`, where the words of the name do not tell.
+        axis: Whether a day has many stocks (`"stocks"`) or one row (`"time"`).
+        seed: Of everything drawn.
+
+    Returns:
+        One verdict per law of `flatline.harness.checks.metrics.LAWS`.
+
+    Raises:
+        ShapeError: The evaluation returns no number.
+        SettingsError: A measure is declared for a number that is not there.
+
+    Example:
+        >>> import numpy as np
+        >>> def pooled(score, target, day):
+        ...     return {"ic": np.corrcoef(score, target)[0, 1]}
+        >>> found = {verdict.check: verdict for verdict in audit(pooled)}
+        >>> print(found["shuffled_scores_null"].culprit.evidence)
+        is 0.471 on average for scores shuffled within the day, chance reaches 0.081
+    """
+    tried = try_out(evaluate, horizons=horizons, measures=measures, axis=axis, seed=seed)
+    file, line = source_of(evaluate)
+    return [judge_law(law, tried, file=file, line=line) for law in LAWS]
+
+
+def source_of(evaluate: object) -> tuple[str | None, int | None]:
+    """File and first line of a function or of an object's class, where they can be found."""
+    found = inspect.unwrap(evaluate) if callable(evaluate) else evaluate
+    found = getattr(found, "func", found)
+    made = found if inspect.isroutine(found) else type(found)
+    try:
+        return inspect.getsourcefile(made), inspect.getsourcelines(made)[1]
+    except (OSError, TypeError):
+        return None, None  # Made at a prompt, or built in.

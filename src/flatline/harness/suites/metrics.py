@@ -1,0 +1,101 @@
+"""The metrics layer: the subject's own evaluation says what it is."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from flatline.harness.audit import source_of
+from flatline.harness.case import Case
+from flatline.harness.checks.metrics import LAWS, Law, judge_law, weights_enter
+from flatline.harness.measures import measures_of
+from flatline.harness.probes.audit import Audited, numbers_of, try_out
+from flatline.harness.probes.scoring import Scored, score_split
+from flatline.harness.probes.smoke import smoke
+from flatline.harness.registry import Check, Cost, Layer
+from flatline.harness.suites.reading import array
+from flatline.harness.verdicts import Stage, Verdict
+
+__all__ = ["CHECKS", "audited"]
+
+# Labels whose distribution the trial takes over.
+LABEL_BATCHES = 8
+
+
+def audited(case: Case) -> Audited:
+    """The subject's evaluation tried on panels of its own horizons and labels."""
+    subject = case.subject
+    label = score_split(subject, case.model(), "valid", case.place, limit=LABEL_BATCHES).target
+    columns = [column[torch.isfinite(column)] for column in label.double().T]
+    fewest = min(len(column) for column in columns)
+
+    def event(target: NDArray[np.float64]) -> NDArray[np.bool_]:
+        return np.asarray(subject.class_of(torch.from_numpy(target)).numpy() > 0)
+
+    return try_out(
+        _evaluation(case),
+        horizons=subject.horizons or range(1, len(columns) + 1),
+        measures=subject.measures,
+        axis=subject.axis,
+        values=np.stack([column[:fewest].numpy() for column in columns], 1) if fewest else None,
+        event=None if subject.probabilities is None else event,
+        seed=case.seed,
+    )
+
+
+def _evaluation(case: Case) -> Any:  # noqa: ANN401 (the subject's own)
+    if case.subject.evaluate is None:
+        raise ValueError("the audit needs `evaluate`")
+    return case.subject.evaluate
+
+
+def _judge(law: Law, case: Case) -> Verdict:
+    file, line = source_of(_evaluation(case))
+    return judge_law(law, case.of(audited), file=file, line=line)
+
+
+def _weights(case: Case) -> Verdict:
+    fresh = score_split(case.subject, case.model(), "valid", case.place)
+    before, after = (_numbers(case, scored) for scored in (fresh, case.of(smoke).scored))
+    file, line = source_of(_evaluation(case))
+    measures = measures_of(after, case.subject.measures)
+    return weights_enter(before, after, measures, file=file, line=line)
+
+
+def _numbers(case: Case, scored: Scored) -> dict[str, float]:
+    return numbers_of(
+        _evaluation(case)(array(scored.score), array(scored.target), scored.day.numpy())
+    )
+
+
+CHECKS = (
+    *(
+        Check(
+            id=law.id,
+            says=law.says,
+            layer=Layer.METRICS,
+            stage=Stage.STATIC,
+            false_alarm_rate=law.false_alarm_rate,
+            cost=Cost.PASSES,
+            judge=partial(_judge, law),
+            needs=("evaluate",),
+            shares="audited",
+        )
+        for law in LAWS
+    ),
+    Check(
+        id="numbers_answer_weights",
+        says="A trained model's numbers differ from those of the model it was made from.",
+        layer=Layer.METRICS,
+        stage=Stage.TRAINED,
+        false_alarm_rate=0.0,
+        cost=Cost.TRAINING,
+        judge=_weights,
+        needs=("evaluate",),
+        shares="smoke",
+    ),
+)
