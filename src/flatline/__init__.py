@@ -19,16 +19,29 @@ if TYPE_CHECKING:
     from flatline.harness import Subject, check
     from flatline.subjects import reference
     from flatline.training import DegeneracyGuard
+    from flatline_pytest import checks_for, parametrize_with_checks
 
 _HOME = {
     "DegeneracyGuard": "flatline.training",
     "Subject": "flatline.harness",
     "check": "flatline.harness",
+    "checks_for": "flatline_pytest",
+    "parametrize_with_checks": "flatline_pytest",
     "reference": "flatline.subjects",
 }
 _ROOMS = frozenset({"losses", "metrics", "models"})
 
-__all__ = ["DegeneracyGuard", "Subject", "check", "losses", "metrics", "models", "reference"]
+__all__ = [
+    "DegeneracyGuard",
+    "Subject",
+    "check",
+    "checks_for",
+    "losses",
+    "metrics",
+    "models",
+    "parametrize_with_checks",
+    "reference",
+]
 
 
 def __getattr__(name: str) -> object:

@@ -1,0 +1,86 @@
+"""The section of the terminal that shows the verdicts, worst first."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import pytest
+
+from flatline_pytest.annotations import annotation
+from flatline_pytest.outcomes import place_of
+
+__all__ = ["family_rate", "show_summary"]
+
+SEVERITY = ("error", "fail", "pass", "skip")
+WORDS = {"error": "errors", "fail": "failed", "pass": "passed", "skip": "skipped"}
+COLOURS = {"error": "red", "fail": "red", "pass": "green", "skip": "yellow"}
+
+
+def show_summary(reporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Show verdicts that are no pass, the passes under `-v`, and the family's false-alarm rate."""
+    reports = [r for group in reporter.stats.values() for r in group if hasattr(r, "flatline")]
+    if not reports:
+        return
+    found = sorted((r.flatline for r in reports), key=lambda data: SEVERITY.index(data["status"]))
+    reporter.write_sep("=", "flatline")
+    for alike in _alike(found):
+        if alike[0]["status"] in {"error", "fail"} or config.get_verbosity() > 0:
+            _show(reporter, alike, config)
+    if config.get_verbosity() <= 0:
+        for reason, count in _reasons(found).items():
+            reporter.write_line(f"skip   {count} x {reason}")
+    reporter.write_line(_total(found))
+    if os.environ.get("GITHUB_ACTIONS") == "true":
+        for report in reports:
+            if report.flatline["status"] in {"error", "fail"}:
+                reporter.write_line(annotation(report, config.rootpath))
+
+
+def family_rate(found: Iterable[dict[str, Any]]) -> float:
+    """How often a healthy family has a failed verdict, at most: the checks' own rates together."""
+    rates = (
+        float(data["false_alarm_rate"]) for data in found if data["status"] in {"pass", "fail"}
+    )
+    return 1 - math.prod(1 - rate for rate in rates)
+
+
+def _alike(found: Iterable[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    """Errors of one subject that say the same are one: all its checks may meet the same one."""
+    groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    for data in found:
+        one = "" if data["status"] == "error" else data["check"]
+        groups.setdefault((data["subject"], data["status"], data["measured"], one), []).append(data)
+    return list(groups.values())
+
+
+def _show(
+    reporter: pytest.TerminalReporter, alike: Sequence[dict[str, Any]], config: pytest.Config
+) -> None:
+    data = alike[0]
+    status, culprit = data["status"], data["culprit"]
+    reporter.write(f"{status:<6} ", **{COLOURS[status]: True})
+    named = ""
+    if culprit is not None and status != "pass":
+        place = place_of(culprit, config.rootpath)
+        named = f" [{culprit['kind']} {culprit['path']}{f', {place}' if place else ''}]"
+    more = f" and {len(alike) - 1} more" if len(alike) > 1 else ""
+    reporter.write_line(f"{data['subject']}-{data['check']}{more}: {data['measured']}{named}")
+
+
+def _reasons(found: Sequence[dict[str, Any]]) -> Counter[str]:
+    return Counter(data["measured"] for data in found if data["status"] == "skip")
+
+
+def _total(found: Sequence[dict[str, Any]]) -> str:
+    count = Counter(data["status"] for data in found)
+    parts = ", ".join(f"{count[status]} {WORDS[status]}" for status in SEVERITY if count[status])
+    subjects, rate = len({data["subject"] for data in found}), family_rate(found)
+    alarm = f"1 run in {round(1 / rate):,}" if rate > 0 else "0 runs"
+    return (
+        f"{len(found)} verdicts on {subjects} subject{'s' * (subjects != 1)}: {parts}; "
+        f"healthy subjects would fail by chance in at most {alarm}"
+    )
