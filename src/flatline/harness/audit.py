@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from flatline.harness.checks.metrics import LAWS, judge_law
-from flatline.harness.probes.audit import Evaluate, try_out
+from flatline.harness.probes.audit import Evaluate, Floats, try_out
 from flatline.harness.verdicts import Verdict
 
 __all__ = ["audit", "source_of"]
@@ -19,6 +22,7 @@ def audit(
     horizons: Sequence[int] | None = None,
     measures: Mapping[str, str] | None = None,
     axis: Literal["stocks", "time"] = "stocks",
+    event: Callable[[Floats], NDArray[np.bool_]] | None = None,
     seed: int = 0,
 ) -> list[Verdict]:
     """Try an evaluation function on scores whose skill is known, and judge what it says.
@@ -32,6 +36,8 @@ def audit(
         measures: What the numbers are, from a name or its stem (`rank_ic` of `rank_ic@5`)
             to one of `Measure`, where the words of the name do not tell.
         axis: Whether a day has many stocks (`"stocks"`) or one row (`"time"`).
+        event: For scores that are logits of a class, from the targets to whether each is of
+            it; None where scores are in units of the target.
         seed: Of everything drawn.
 
     Returns:
@@ -42,14 +48,15 @@ def audit(
         SettingsError: A measure is declared for a number that is not there.
 
     Example:
-        >>> import numpy as np
         >>> def pooled(score, target, day):
         ...     return {"ic": np.corrcoef(score, target)[0, 1]}
         >>> found = {verdict.check: verdict for verdict in audit(pooled)}
         >>> print(found["shuffled_scores_null"].culprit.evidence)
         is 0.471 on average for scores shuffled within the day, chance reaches 0.081
     """
-    tried = try_out(evaluate, horizons=horizons, measures=measures, axis=axis, seed=seed)
+    tried = try_out(
+        evaluate, horizons=horizons, measures=measures, axis=axis, event=event, seed=seed
+    )
     file, line = source_of(evaluate)
     return [judge_law(law, tried, file=file, line=line) for law in LAWS]
 

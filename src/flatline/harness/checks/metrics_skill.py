@@ -70,7 +70,7 @@ def out_of_order(a: Audited) -> list[Breach]:
         if (a.logits and (not exact or a.measures[name] != Measure.AUC)) or math.isnan(said):
             continue
         if not abs(said - wanted) <= ROUNDING * max(1.0, abs(wanted)):
-            found.append(Breach(name, f"is {said:.3g} for perfect scores, not {wanted:g}"))
+            found.append(Breach(name, f"is {said:.6g} for perfect scores, not {wanted:g}"))
     return found
 
 
@@ -101,13 +101,14 @@ def skill_from_nothing(a: Audited) -> list[Breach]:
     found: list[Breach] = []
     names = null_at_zero(a)
     for name in names:
-        values = np.array([numbers.get(name, math.nan) for numbers in a.shuffled])
+        null = 0.5 if a.measures[name] == Measure.AUC else 0.0
+        values = np.array([numbers.get(name, math.nan) - null for numbers in a.shuffled])
         # Over infinitely many more shuffles: the mean that there is, within its own error.
         chance = reach(len(values), CHANCE / len(names), draws=math.inf)
         mean, bound = float(values.mean()), chance * float(values.std(ddof=1))
         if mean > max(bound, ROUNDING * unit_of(a, name)):
-            says = f"is {mean:.3g} on average for scores shuffled within the day"
-            found.append(Breach(name, f"{says}, chance reaches {bound:.2g}"))
+            says = f"is {null + mean:.3g} on average for scores shuffled within the day"
+            found.append(Breach(name, f"{says}, chance reaches {null + bound:.2g}"))
     return found
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from flatline.harness.registry import Check
-from flatline.harness.suites import contract, degeneracy, drift
+from flatline.harness.suites import contract, degeneracy, drift, metrics
 
 __all__ = ["CHECKS"]
 
-CHECKS: tuple[Check, ...] = (*contract.CHECKS, *degeneracy.CHECKS, *drift.CHECKS)
+CHECKS: tuple[Check, ...] = (*contract.CHECKS, *degeneracy.CHECKS, *metrics.CHECKS, *drift.CHECKS)
