@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from flatline.errors import SettingsError, ShapeError
 from flatline.harness.calls import call_loss, call_model
+from flatline.harness.declared import Hears
 from flatline.harness.inputs import day_column, rows_of
 from flatline.harness.labels import as_columns, labels_like
 
@@ -52,7 +53,12 @@ class Subject:
             themselves; inferred from the shapes by default.
         columns: From the path of an input to the names of its features.
         horizons: What the score columns are called, in trading days.
-        insensitive_to: What may legitimately not matter.
+        insensitive_to: What may legitimately not matter: inputs `"stock_id"`, `"edges"`,
+            features `"features:close"`, steps `"features@0"`, aspects `"features~level"`; see
+            `flatline.harness.declared.Declared`.
+        hears: Which other rows may move a row's scores: `"none"`, its neighbours along the
+            `"edges"`, all of its `"day"`, or those of the `"past"`, as in a recurrent network
+            over the days of a series. By default the edges where there are some, else the day.
         optimizer: Makes the optimizer for a model; AdamW at 1e-3 by default.
         fit: The subject's own training, of (model, batches, steps): it takes that many
             steps on the model, in place. By default a plain loop.
@@ -73,6 +79,14 @@ class Subject:
             of `flatline.harness.measures.Measure`.
         settings: How to remake the subject with a setting changed.
         baseline: The JSON file of its numbers, kept under version control.
+        frozen: Parameters, or modules by their path, that are not to be trained.
+        save: Writes a model to a path: a file, or a folder that does not exist yet.
+        load: From that path to the model; or to the model and what was saved beside its weights,
+            as a mapping.
+        fitted: What belongs to the weights and must come back from *load*, such as
+            `{"columns": [...], "normaliser": {...}}`, as plain data.
+        snapshot: Whether forward's signature, the inputs, the outputs and the state are pinned
+            by a snapshot, where pytest judges.
 
     Raises:
         SettingsError: *model* is a module and no factory, *axis* is neither, or *classes* come
@@ -103,6 +117,7 @@ class Subject:
     columns: Mapping[str, Sequence[str]] | None = None
     horizons: Sequence[int] | None = None
     insensitive_to: Collection[str] = ()
+    hears: Hears | None = None
     optimizer: Callable[[nn.Module], torch.optim.Optimizer] | None = None
     fit: Callable[[nn.Module, Callable[[str], Batches], int], None] | None = None
     oracle: Callable[[Any], Tensor] | None = None
@@ -115,6 +130,11 @@ class Subject:
     measures: Mapping[str, str] | None = None
     settings: Variants | None = None
     baseline: Path | str | None = None
+    frozen: Collection[str] = ()
+    save: Callable[[nn.Module, Path], None] | None = None
+    load: Callable[[Path], Any] | None = None
+    fitted: Mapping[str, Any] | None = None
+    snapshot: bool = False
 
     def __post_init__(self) -> None:
         """Refuse parts that contradict each other."""
