@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from flatline import cli
-from flatline.harness import Culprit, Examination, Stage, Status, Verdict
+from flatline.harness import CHECKS, Culprit, Stage, Status, Verdict
 
 LIGHT = [
     *("--set", "data.source.market=tiny"),
@@ -74,7 +74,19 @@ def test_the_help_lists_the_shell_names(flatline):
             id="unknown-setting",
         ),
         pytest.param(["gate", "--data", "nowhere.parquet"], "nowhere.parquet", id="no-such-file"),
-        pytest.param(["gate", "--subject", "apexx"], "subject is 'apexx'", id="unknown-subject"),
+        pytest.param(["gate", "apexx"], "subject is 'apexx'", id="unknown-subject"),
+        pytest.param(["gate", "no.module:subject"], "there is no module 'no'", id="no-module"),
+        pytest.param(["gate", "json:dump"], "expected a Subject", id="no-subject"),
+        pytest.param(
+            ["gate", "mine:subject", "--set", "model.hidden=8"],
+            "they would change nothing",
+            id="settings-of-another",
+        ),
+        pytest.param(
+            ["gate", "--only", "score_vary"], "Did you mean 'scores_vary'?", id="unknown-check"
+        ),
+        pytest.param(["checks", "degenerate"], "Did you mean 'degeneracy'?", id="unknown-layer"),
+        pytest.param(["gate", "--precision", "fp8"], "precision is 'fp8'", id="precision"),
         pytest.param(["gate", "--device", "tpu"], "device is 'tpu'", id="unknown-device"),
         pytest.param(["train", "--settings", "none.toml"], "none.toml", id="no-settings-file"),
         pytest.param(["evaluate"], "Train with `flatline train`", id="no-run"),
@@ -109,7 +121,7 @@ def test_a_usage_error_is_one_line(flatline, arguments, says):
 
 def test_a_file_that_cannot_be_written_is_one_line(flatline, monkeypatch):
     """No traceback where the system says no."""
-    monkeypatch.setattr("flatline.harness.examine", lambda *_, **__: Examination([]))
+    monkeypatch.setattr(sys.modules["flatline.cli.gate"], "_judge", lambda *_, **__: [])
     code, _, err = flatline("gate", *LIGHT, "--json", "/proc/none/verdicts.json")
     assert code == 2
     assert "flatline: " in err
@@ -149,11 +161,14 @@ def test_the_gate_exits_by_its_verdicts(flatline, monkeypatch, status, code):
     verdict = Verdict(
         check="c", stage=Stage.START, status=status, measured="m", value=1.0, culprit=culprit
     )
-    monkeypatch.setattr("flatline.harness.examine", lambda *_, **__: Examination([verdict]))
-    found, out, _ = flatline("gate", *LIGHT, "--json", "verdicts.json")
+    monkeypatch.setattr("flatline.harness.judge", lambda *_: verdict)
+    only = ["--only", "scores_vary", "--json", "verdicts.json"]
+    found, out, _ = flatline("gate", *LIGHT, *only)
     assert found == code
     assert "head" in out
-    (subject,) = json.loads(Path("verdicts.json").read_text())["subjects"]
+    data = json.loads(Path("verdicts.json").read_text())
+    assert data["false_alarm_rate"] == 0.0
+    (subject,) = data["subjects"]
     assert subject["name"] == "atft_gat_fan"
     assert set(subject["verdicts"][0]) == {
         "check", "stage", "status", "value", "bound", "unit", "measured", "seconds",
@@ -166,7 +181,8 @@ def test_the_gate_exits_by_its_verdicts(flatline, monkeypatch, status, code):
     ("arguments", "judged"),
     [
         pytest.param([], ["apex", "atft_gat_fan", "patchtst"], id="all-references"),
-        pytest.param(["--subject", "apex"], ["apex"], id="by-name"),
+        pytest.param(["apex", "patchtst", "apex"], ["apex", "patchtst"], id="by-name"),
+        pytest.param(["apex", "--set", "model.hidden=8"], ["apex"], id="by-name-with-settings"),
         pytest.param(["--set", "model.hidden=8"], ["atft_gat_fan"], id="one-setting"),
         pytest.param(["--settings", "one.toml"], ["patchtst"], id="by-its-model"),
     ],
@@ -175,12 +191,56 @@ def test_the_gate_judges_what_is_asked_for(flatline, monkeypatch, arguments, jud
     """All references where nothing is said, else the one that is named; one table each."""
     Path("one.toml").write_text('[model]\nname = "patchtst"\n[loss.weights]\nmse = 1.0\n')
     module = sys.modules["flatline.cli.gate"]
-    monkeypatch.setattr(module, "_judge", lambda name, *_, **__: ([], None))
+    monkeypatch.setattr(module, "_judge", lambda *_, **__: [])
     code, out, _ = flatline("gate", *arguments, "--json", "verdicts.json")
     assert code == 0
     names = [one["name"] for one in json.loads(Path("verdicts.json").read_text())["subjects"]]
     assert names == judged
     assert all(f"{name}: 0 verdicts" in out for name in judged)
+
+
+OWN_SUBJECT = """
+import torch
+import flatline as fl
+
+batch = {"features": torch.randn(40, 3), "group_day": torch.arange(40) // 20}, torch.randn(40, 1)
+broken = fl.Subject(
+    name="my-ranker",
+    model=lambda: torch.nn.Linear(3, 1),
+    batches={"train": [batch], "valid": [batch]},
+    loss=torch.nn.functional.mse_loss,
+    scores=lambda outputs: outputs.point,
+    call=lambda model, inputs: model(inputs["features"]),
+)
+def make():
+    return broken
+"""
+
+
+@pytest.mark.parametrize("name", ["broken", "make"])
+def test_a_subject_of_ones_own_is_judged_from_the_current_folder(flatline, monkeypatch, name):
+    """A module beside which the command runs; its error says where it was raised."""
+    Path("mine_gate.py").write_text(OWN_SUBJECT)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.delitem(sys.modules, "mine_gate", raising=False)
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    code, out, _ = flatline("gate", f"mine_gate:{name}", "--only", "scores_vary", "--steps", "1")
+    assert code == 1
+    assert "my-ranker: 1 verdicts" in out
+    assert "1 verdicts on 1 subject: 1 errors" in out
+    assert "::error file=mine_gate.py,line=11,title=my-ranker-scores_vary::" in out
+
+
+def test_the_checks_are_listed(flatline):
+    """Every check stands in the catalogue with its layer, its cost and its rate."""
+    code, out, _ = flatline("checks", "--json", "checks.json")
+    assert code == 0
+    assert all(check.id in out for check in CHECKS)
+    listed = json.loads(Path("checks.json").read_text())["checks"]
+    assert [row["id"] for row in listed] == [check.id for check in CHECKS]
+    assert set(listed[0]) == {
+        "id", "layer", "stage", "cost", "false_alarm_rate", "needs", "says"
+    }  # fmt: skip
 
 
 def test_a_run_can_be_judged(flatline, trained):

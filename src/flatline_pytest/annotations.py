@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from flatline_pytest.outcomes import lines_of, place_of
 
-__all__ = ["annotation", "command"]
+__all__ = ["annotation", "command", "wanted"]
 
 
-def annotation(report: pytest.TestReport, root: Path) -> str:
-    """The workflow command that marks a failed verdict: at its culprit, else at its test."""
-    data: dict[str, Any] = report.flatline
+def wanted() -> bool:
+    """Whether somebody reads them: a job of GitHub Actions."""
+    return os.environ.get("GITHUB_ACTIONS") == "true"
+
+
+def annotation(data: Mapping[str, Any], root: Path, *, test: tuple[str, int] | None = None) -> str:
+    """The workflow command that marks a failed verdict at its culprit, or else at its test.
+
+    Args:
+        data: The verdict, as `outcomes.judgement` makes it.
+        root: Folder of the repository.
+        test: File, from *root*, and line of the test.
+    """
     file, _, line = place_of(data["culprit"], root).rpartition(":")
-    if not file or Path(file).is_absolute():
+    properties = {"file": file, "line": line}
+    if not file or Path(file).is_absolute() or "site-packages" in Path(file).parts:
         # Only files of the repository can carry a mark; the text still names the other.
-        file, line = report.location[0], str((report.location[1] or 0) + 1)
+        properties = {} if test is None else {"file": test[0], "line": str(test[1])}
     title = f"{data['subject']}-{data['check']}"
-    return command("\n".join(lines_of(data, root)), file=file, line=line, title=title)
+    return command("\n".join(lines_of(data, root)), **properties, title=title)
 
 
 def command(message: str, **properties: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +13,9 @@ from flatline_pytest.generation import Judged
 from flatline_pytest.options import OPTIONS
 
 if TYPE_CHECKING:
-    from flatline.harness import Verdict
+    from flatline.harness import Check, Verdict
 
-__all__ = ["JUDGEMENT", "as_report", "conclude", "lines_of", "place_of"]
+__all__ = ["JUDGEMENT", "as_report", "conclude", "judgement", "lines_of", "place_of"]
 
 JUDGEMENT = pytest.StashKey[dict[str, Any]]()
 # What a JUnit file tells of a verdict, beside what it tells of any test.
@@ -38,7 +39,7 @@ def conclude(request: pytest.FixtureRequest, judged: Judged) -> Verdict:
         verdict = bench_of(config).judge(item, judged)
     except FlatlineError as error:
         pytest.fail(f"subject {judged.name!r} cannot be made: {error}", pytrace=False)
-    data = _as_plain(judged, verdict)
+    data = judgement(judged.name, judged.check, verdict)
     item.stash[JUDGEMENT] = data
     item.user_properties.extend(_properties(data, config.rootpath))
     if verdict.status == "skip":
@@ -63,7 +64,19 @@ def as_report(
     return report
 
 
-def lines_of(data: dict[str, Any], root: Path) -> list[str]:
+def judgement(name: str, check: Check, verdict: Verdict) -> dict[str, Any]:
+    """A verdict, and what it is about, as plain data: it has to pass between processes."""
+    about = {
+        "subject": name,
+        "layer": check.layer,
+        "says": check.says,
+        "false_alarm_rate": check.false_alarm_rate,
+    }
+    plain: dict[str, Any] = json.loads(json.dumps(verdict.as_data() | about, allow_nan=False))
+    return plain
+
+
+def lines_of(data: Mapping[str, Any], root: Path) -> list[str]:
     """What a failed verdict prints, the figures first."""
     lines = [data["measured"]]
     culprit = data["culprit"]
@@ -78,7 +91,7 @@ def lines_of(data: dict[str, Any], root: Path) -> list[str]:
     return lines
 
 
-def place_of(culprit: dict[str, Any] | None, root: Path) -> str:
+def place_of(culprit: Mapping[str, Any] | None, root: Path) -> str:
     """File and line of a culprit, from *root* where it lies within; empty where not known."""
     if culprit is None or culprit["file"] is None:
         return ""
@@ -87,20 +100,7 @@ def place_of(culprit: dict[str, Any] | None, root: Path) -> str:
     return f"{shown.as_posix()}:{culprit['line']}"
 
 
-def _as_plain(judged: Judged, verdict: Verdict) -> dict[str, Any]:
-    """A verdict as what every reader of JSON knows; it has to pass between processes."""
-    check = judged.check
-    of_check = {
-        "subject": judged.name,
-        "layer": check.layer,
-        "says": check.says,
-        "false_alarm_rate": check.false_alarm_rate,
-    }
-    plain: dict[str, Any] = json.loads(json.dumps(verdict.as_data() | of_check, allow_nan=False))
-    return plain
-
-
-def _properties(data: dict[str, Any], root: Path) -> list[tuple[str, object]]:
+def _properties(data: Mapping[str, Any], root: Path) -> list[tuple[str, object]]:
     found = [
         (f"flatline.{name}", data[name]) for name in PROPERTIES if data[name] not in (None, "")
     ]

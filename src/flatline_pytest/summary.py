@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import math
-import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pytest
 
-from flatline_pytest.annotations import annotation
+from flatline_pytest.annotations import annotation, wanted
 from flatline_pytest.outcomes import place_of
 
-__all__ = ["family_rate", "show_summary"]
+__all__ = ["family_rate", "show_summary", "total_of"]
 
 SEVERITY = ("error", "fail", "pass", "skip")
 WORDS = {"error": "errors", "fail": "failed", "pass": "passed", "skip": "skipped"}
@@ -33,11 +32,13 @@ def show_summary(reporter: pytest.TerminalReporter, config: pytest.Config) -> No
     if config.get_verbosity() <= 0:
         for reason, count in _reasons(found).items():
             reporter.write_line(f"skip   {count} x {reason}")
-    reporter.write_line(_total(found))
-    if os.environ.get("GITHUB_ACTIONS") == "true":
+    reporter.write_line(total_of(found))
+    if wanted():
         for report in reports:
             if report.flatline["status"] in {"error", "fail"}:
-                reporter.write_line(annotation(report, config.rootpath))
+                file, line, _ = report.location
+                place = file, (line or 0) + 1
+                reporter.write_line(annotation(report.flatline, config.rootpath, test=place))
 
 
 def family_rate(found: Iterable[dict[str, Any]]) -> float:
@@ -75,7 +76,8 @@ def _reasons(found: Sequence[dict[str, Any]]) -> Counter[str]:
     return Counter(data["measured"] for data in found if data["status"] == "skip")
 
 
-def _total(found: Sequence[dict[str, Any]]) -> str:
+def total_of(found: Sequence[dict[str, Any]]) -> str:
+    """What became of all of them, and how often healthy subjects would fail, in one line."""
     count = Counter(data["status"] for data in found)
     parts = ", ".join(f"{count[status]} {WORDS[status]}" for status in SEVERITY if count[status])
     subjects, rate = len({data["subject"] for data in found}), family_rate(found)

@@ -9,6 +9,7 @@ import typer
 
 from flatline.cli.backtest import backtest
 from flatline.cli.checkpoint import checkpoint
+from flatline.cli.checks import checks
 from flatline.cli.doctor import doctor
 from flatline.cli.evaluate import evaluate
 from flatline.cli.export import export
@@ -32,6 +33,7 @@ app = typer.Typer(
 # In the order in which the help lists them.
 COMMANDS = (
     gate,
+    checks,
     train,
     evaluate,
     backtest,

@@ -1,8 +1,11 @@
-"""`flatline gate`: judge a reference subject."""
+"""`flatline gate`: judge subjects, references or one's own."""
 
 from __future__ import annotations
 
+import os
+import sys
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,18 +24,25 @@ from flatline.cli.options import (
     source_options,
     write_json,
 )
+from flatline.errors import SettingsError
 from flatline.terminal import out, progress
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
-    from flatline.harness import Place, Verdict
+    from flatline.harness import Check, Place, Subject, Verdict
     from flatline.settings import Settings
 
 __all__ = ["gate"]
 
+Judged = list[tuple["Check", "Verdict"]]
+
 
 def gate(
+    subjects: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Subjects to judge: atft_gat_fan, patchtst, apex, or package.module:subject."
+        ),
+    ] = None,
     data: Data = None,
     sectors: Sectors = None,
     index: Index = None,
@@ -40,82 +50,145 @@ def gate(
     index_source: IndexSource = None,
     settings: File = None,
     set_: Set = None,
-    subject: Annotated[
-        str | None,
-        typer.Option(help="Reference subject to judge: atft_gat_fan, patchtst or apex."),
+    only: Annotated[
+        list[str] | None,
+        typer.Option(help="Id of a check, or a layer; repeat for more. `flatline checks` lists."),
     ] = None,
     steps: Annotated[int, typer.Option(min=1, help="Steps of the smoke training.")] = 200,
     seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    precision: Annotated[str, typer.Option(help="fp32 or bf16-mixed.")] = "fp32",
     json_file: Json = None,
 ) -> None:
-    """Train the reference subjects for a few hundred steps each and judge them.
+    """Judge subjects: train each for a few hundred steps, and measure what it does.
 
-    Without --subject all of them; where prices or settings are given, the one whose model
-    they name. Without --settings each is made as small as the gate needs it.
+    Without a subject all references; where prices or settings are given, the one whose model
+    they name. Without --settings each reference is made as small as the gate needs it.
 
     Exit code 0 when every verdict passes, 1 when one fails, 2 when the input cannot be used.
     """
     given = source_options(data, sectors, index, index_code, index_source)
-    trees = _trees(subject, settings, set_, given)
+    asked = _asked(subjects or [], settings, given, set_ or [])
     import torch  # noqa: PLC0415 (safe mode comes first)
 
-    from flatline.harness import Place  # noqa: PLC0415
     from flatline.harness.report import as_data, failed, verdict_table  # noqa: PLC0415
+    from flatline.subjects.finding import choose_checks  # noqa: PLC0415
+    from flatline_pytest.outcomes import judgement  # noqa: PLC0415
+    from flatline_pytest.summary import family_rate, total_of  # noqa: PLC0415
 
-    place, outcomes, fails = Place(_device(torch, device)), [], False
-    for name, tree in trees.items():
+    checks, place = choose_checks(only or []), _place(torch, device, precision)
+    outcomes, found, fails = [], [], False
+    for name, made in asked.items():
         started = time.perf_counter()
-        verdicts, quarantined = _judge(name, tree, steps=steps, seed=seed, place=place)
-        seconds = time.perf_counter() - started
-        if data:
-            out.print(quarantined)
+        judged = _judge(name, made, checks, steps=steps, seed=seed, place=place, shown=bool(data))
+        seconds, verdicts = time.perf_counter() - started, [verdict for _, verdict in judged]
         out.print(verdict_table(name, seconds, verdicts))
         outcomes.append(as_data(name, seconds, verdicts))
+        found += [judgement(name, check, verdict) for check, verdict in judged]
         fails |= failed(verdicts)
+    out.print(total_of(found), highlight=False)
+    _annotate(found)
     if json_file is not None:
-        write_json(json_file, {"subjects": outcomes})
+        write_json(json_file, {"subjects": outcomes, "false_alarm_rate": family_rate(found)})
     raise typer.Exit(int(fails))
 
 
-def _trees(
-    subject: str | None, file: Path | None, given: list[str] | None, own: list[str]
-) -> dict[str, Settings]:
-    """The settings of every subject to judge, all read before the first is trained."""
+def _asked(
+    names: Sequence[str], file: Path | None, given: list[str], own: list[str]
+) -> Mapping[str, Settings | Subject]:
+    """What to judge by its name, all read before the first is trained."""
     from flatline.subjects import GATE_SETTINGS, gate_settings  # noqa: PLC0415
 
-    if subject is None and file is None and not given and not own:
-        return {name: read_settings(path, given, own) for name, path in GATE_SETTINGS.items()}
-    tree = read_settings(file or gate_settings(subject or "atft_gat_fan"), given, own)
-    return {subject or tree.model.name: tree}
+    chosen = file is not None or bool(given) or bool(own)
+    if not names and chosen:
+        tree = read_settings(file or gate_settings("atft_gat_fan"), given, own)
+        return {tree.model.name: tree}
+    asked: dict[str, Settings | Subject] = {}
+    for name in dict.fromkeys(names or GATE_SETTINGS):
+        if ":" not in name:
+            asked[name] = read_settings(file or gate_settings(name), given, own)
+            continue
+        if chosen:
+            raise SettingsError(
+                f"settings are given for {name!r}, expected none: they would change nothing. "
+                "They make reference subjects; what it is made of stands in its module."
+            )
+        subject = _own(name)
+        if subject.name in asked:
+            raise SettingsError(
+                f"two subjects are named {subject.name!r}, expected names that tell them apart. "
+                "Give each Subject a name of its own."
+            )
+        asked[subject.name] = subject
+    return asked
+
+
+def _own(name: str) -> Subject:
+    """A subject from a module that lies in the current folder, or is installed."""
+    from flatline.subjects.finding import load_subject  # noqa: PLC0415
+
+    here = os.getcwd()  # noqa: PTH109 (the path of imports holds strings)
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    return load_subject(name)
 
 
 def _judge(
-    name: str, tree: Settings, *, steps: int, seed: int, place: Place
-) -> tuple[list[Verdict], Table]:
-    """The verdicts on one subject, and what was wrong with its prices."""
+    name: str,
+    made: Settings | Subject,
+    checks: Sequence[Check],
+    *,
+    steps: int,
+    seed: int,
+    place: Place,
+    shown: bool,
+) -> Judged:
+    """Every check and its verdict on one subject; what was wrong with prices is *shown*."""
     from flatline.data.quarantine import quarantine_table  # noqa: PLC0415
     from flatline.evaluation.experiment import assemble  # noqa: PLC0415
-    from flatline.harness import examine  # noqa: PLC0415
+    from flatline.harness import Case, Subject, judge  # noqa: PLC0415
     from flatline.subjects import find_reference  # noqa: PLC0415
 
-    make = find_reference(name)
     with progress(f"{name}: preparing") as show:
-        experiment = assemble(tree, on_stage=show)
-        judged = make(experiment)
+        if isinstance(made, Subject):
+            subject = made
+        else:
+            make = find_reference(name)
+            experiment = assemble(made, on_stage=show)
+            if shown:
+                out.print(quarantine_table(experiment.quarantine))
+            subject = make(experiment)
+        case = Case(
+            subject,
+            steps=steps,
+            seed=seed,
+            place=place,
+            on_step=lambda step: show(f"{name}: step {step} of {steps}", step / steps),
+        )
+        judged: Judged = []
+        for check in checks:
+            show(f"{name}: {check.id}", len(judged) / len(checks))
+            judged.append((check, judge(check, case)))
+    return judged
 
-        def on_step(step: int) -> None:
-            show(f"{name}: step {step} of {steps}", step / steps)
 
-        found = examine(judged, steps=steps, seed=seed, place=place, on_step=on_step)
-    return found.verdicts, quarantine_table(experiment.quarantine)
+def _annotate(found: Sequence[dict[str, Any]]) -> None:
+    """Under GitHub Actions, mark what failed at the line of its culprit."""
+    from flatline_pytest.annotations import annotation, wanted  # noqa: PLC0415
+
+    if wanted():
+        for data in found:
+            if data["status"] in {"error", "fail"}:
+                typer.echo(annotation(data, Path.cwd()))
 
 
-def _device(torch: Any, name: str) -> Any:  # noqa: ANN401 (torch is imported late)
-    from flatline.errors import SettingsError  # noqa: PLC0415
+def _place(torch: Any, device: str, precision: str) -> Place:  # noqa: ANN401 (imported late)
+    from flatline.harness import Place  # noqa: PLC0415
 
-    if name not in {"cpu", "cuda"}:
-        raise SettingsError(f"device is {name!r}, expected cpu or cuda. Choose one.")
-    if name == "cuda" and not torch.cuda.is_available():
+    if device not in {"cpu", "cuda"}:
+        raise SettingsError(f"device is {device!r}, expected cpu or cuda. Choose one.")
+    if device == "cuda" and not torch.cuda.is_available():
         raise SettingsError("device is 'cuda', expected a machine with one. Use --device cpu.")
-    return torch.device(name)
+    if precision not in {"fp32", "bf16-mixed"}:
+        raise SettingsError(f"precision is {precision!r}, expected fp32 or bf16-mixed. Choose one.")
+    return Place(torch.device(device), "fp32" if precision == "fp32" else "bf16-mixed")

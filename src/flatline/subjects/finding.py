@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
+from functools import partial
 from importlib import import_module
 
 from flatline.errors import SettingsError
@@ -11,6 +13,8 @@ from flatline.section import nearest
 from flatline.subjects import gate_settings
 
 __all__ = ["choose_checks", "find_subject", "load_subject"]
+
+OPEN = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
 def choose_checks(only: Sequence[str] = ()) -> tuple[Check, ...]:
@@ -77,13 +81,21 @@ def load_subject(name: str) -> Subject:
 
         return reference(name)
     found = _attribute(name, place, attribute)
-    subject = found() if callable(found) else found
+    subject = found() if _makes(found) else found  # type: ignore[operator]
     if not isinstance(subject, Subject):
         raise SettingsError(
             f"subject {name!r} is a {type(subject).__name__}, expected a Subject or a function "
             "that makes one. Describe the model with `fl.Subject(name=..., model=...)`."
         )
     return subject
+
+
+def _makes(found: object) -> bool:
+    """Whether it is a function that can be called as it is."""
+    if not (inspect.isfunction(found) or isinstance(found, partial)):
+        return False
+    parameters = inspect.signature(found).parameters.values()
+    return all(p.default is not p.empty or p.kind in OPEN for p in parameters)
 
 
 def _attribute(name: str, place: str, attribute: str) -> object:
