@@ -1,0 +1,144 @@
+"""Batches with other rows in them: taken out, put in another order, changed in place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from flatline.harness.inputs import Input, Role
+from flatline.harness.trees import leaves, map_tensors, write
+
+__all__ = ["Rows", "another_graph", "rolled", "spread_of", "without_edges"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rows:
+    """The inputs of some rows, what their tensors are, and the day of each row.
+
+    Args:
+        inputs: Any nesting of tensors.
+        parts: What each tensor is.
+        day: Shape (rows,).
+        answers: Paths of inputs that hold the same numbers as a target.
+    """
+
+    inputs: Any
+    parts: tuple[Input, ...]
+    day: Tensor
+    answers: frozenset[str] = frozenset()
+
+    @property
+    def count(self) -> int:
+        """Number of rows."""
+        return self.day.numel()
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The tensors by their path."""
+        return dict(leaves(self.inputs))
+
+    def edges(self) -> Tensor | None:
+        """Both ends of each edge, None without a graph: (2, edges)."""
+        part = next((p for p in self.parts if p.role is Role.EDGES), None)
+        if part is None:
+            return None
+        found = self.tensors()[part.path]
+        return found if part.axes[0] == "ends" else found.T
+
+    def take(self, index: Tensor) -> Rows:
+        """These rows only, in this order, and the edges between them.
+
+        Args:
+            index: Positions of rows, each at most once. Shape (rows,).
+        """
+        edges, place = self.edges(), torch.full_like(self.day, -1)
+        place[index] = torch.arange(index.numel(), device=index.device)
+        kept = None if edges is None else (place[edges] >= 0).all(0)
+        by_path = {part.path: part for part in self.parts}
+
+        def pick(path: str, x: Tensor) -> Tensor:
+            part = by_path[path]
+            if part.role is Role.EDGES and kept is not None:
+                ends = place[edges][:, kept]
+                return ends if part.axes[0] == "ends" else ends.T
+            if part.role is Role.EDGE_ATTRIBUTES and kept is not None:
+                return x.index_select(part.axes.index("edges"), kept.nonzero().flatten())
+            axis = part.axis("rows")
+            return x if axis is None else x.index_select(axis, index)
+
+        return replace(self, inputs=map_tensors(pick, self.inputs), day=self.day[index])
+
+    def change(self, rows: Tensor) -> Rows:
+        """The same rows, of which some have other values: those of one another, and noise.
+
+        Args:
+            rows: Which of them, bool. Shape (rows,).
+        """
+        where = rows.nonzero().flatten()
+        by_path = {part.path: part for part in self.parts}
+
+        def replaced(path: str, x: Tensor) -> Tensor:
+            part = by_path[path]
+            axis = part.axis("rows")
+            if axis is None or part.role not in (Role.ROWS, Role.CATEGORY):
+                return x
+            other = x.index_select(axis, where.roll(1))
+            if part.role is Role.ROWS:
+                other = other + spread_of(x, part) * torch.randn_like(other)
+            return x.index_copy(axis, where, other)
+
+        return replace(self, inputs=map_tensors(replaced, self.inputs))
+
+
+def rolled(x: Tensor, part: Input) -> Tensor:
+    """Every row with the values of another row; noise where all rows have the same.
+
+    Values stay among those that there are: a model may take a logarithm of them.
+    """
+    axis = part.axes.index("rows")
+    other = x.roll(int(torch.randint(1, max(x.shape[axis], 2), ())), axis)
+    if not x.is_floating_point():
+        return other
+    alike = (other == x).movedim(axis, 0).all(0, keepdim=True).movedim(0, axis)
+    return torch.where(alike, x + spread_of(x, part) * torch.randn_like(x), other)
+
+
+def spread_of(x: Tensor, part: Input) -> Tensor:
+    """The spread of each feature over all else, 1 where it has none; of a shape to multiply by."""
+    axes = [i for i, name in enumerate(part.axes) if name != "features"]
+    if not axes or x.numel() == 0:
+        return torch.ones_like(x)
+    known = torch.nan_to_num(x.detach())
+    found = known.std(axes, keepdim=True, correction=0)
+    size = known.abs().amax(axes, keepdim=True)
+    # What varies by rounding only is constant.
+    return torch.where(found > 1e-6 * size, found, torch.where(size > 0, size, 1.0))
+
+
+def without_edges(rows: Rows) -> Rows:
+    """The same rows with a graph that has no edge."""
+    by_path = {part.path: part for part in rows.parts}
+
+    def none(path: str, x: Tensor) -> Tensor:
+        axis = by_path[path].axis("edges")
+        return x if axis is None else x.narrow(axis, 0, 0)
+
+    return replace(rows, inputs=map_tensors(none, rows.inputs))
+
+
+def another_graph(rows: Rows) -> Rows:
+    """The same rows, each edge starting where another edge of its day did."""
+    edges = rows.edges()
+    part = next((p for p in rows.parts if p.role is Role.EDGES), None)
+    if edges is None or part is None:
+        return rows
+    order = torch.argsort(rows.day[edges[1]], stable=True)
+    sources = torch.empty_like(edges[0])
+    sources[order] = edges[0][order].roll(1)
+    # The first edge of a day would start on another day: it keeps its own source.
+    sources = torch.where(rows.day[sources] == rows.day[edges[1]], sources, edges[0])
+    ends = torch.stack([sources, edges[1]])
+    moved = ends if part.axes[0] == "ends" else ends.T
+    return replace(rows, inputs=write(rows.inputs, part.path, moved))

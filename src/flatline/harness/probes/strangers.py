@@ -1,0 +1,266 @@
+"""By how much scores move with what they must not depend on: other rows, their order, targets."""
+
+from __future__ import annotations
+
+import copy
+import math
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from flatline.harness.case import Case
+from flatline.harness.declared import Hears, hears_of
+from flatline.harness.inputs import Role
+from flatline.harness.probes.bench import Bench, bench_of, rows_from, wake
+from flatline.harness.probes.edits import Rows, without_edges
+from flatline.harness.probes.passage import first_moved
+from flatline.harness.trees import leaves, map_tensors
+
+__all__ = [
+    "Change", "composition", "later_days", "memory", "other_days", "other_rows", "row_order",
+    "targets",
+]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """How far scores moved that must not move.
+
+    Args:
+        moved: Largest change of a score, of all horizons, in units of *noise*.
+        size: The same in units of the scores' size.
+        noise: How far rounding in float32 moves them, in units of their size.
+        gradient: Gradient of the scores with respect to what they must not depend on, in
+            units of that with respect to their own inputs; None where it was not asked for.
+        module: Path of the first module whose output moves, where one was found.
+        untried: Why nothing could be said, empty if something was.
+    """
+
+    moved: float = 0.0
+    size: float = 0.0
+    noise: float = 0.0
+    gradient: float | None = None
+    module: str | None = None
+    untried: str = ""
+
+
+class _Ground(NamedTuple):
+    bench: Bench
+    rows: Rows
+    score: Tensor
+    noise: Tensor
+    hears: Hears
+
+    def change(self, moved: Tensor, **more: object) -> Change:
+        size = self.score.square().mean(0).sqrt().clamp(min=torch.finfo(torch.float64).tiny)
+        largest = moved.abs().amax(0)
+        return Change(
+            moved=_most(largest / self.noise.clamp(min=torch.finfo(torch.float64).tiny)),
+            size=_most(largest / size),
+            noise=_most(self.noise / size),
+            **more,  # type: ignore[arg-type]
+        )
+
+
+def ground(case: Case) -> _Ground:
+    """A fresh model with every branch awake, and the scores of some rows."""
+    rows = rows_from(case, "train")
+    bench = bench_of(case, wake(case.model()), rows)
+    score = bench.read(rows)
+    if not bool(torch.isfinite(score).all()):
+        # Some weight was 0 for a reason, such as a variance that must not be negative.
+        bench = bench_of(case, case.model(), rows)
+        score = bench.read(rows)
+    again = (bench.read(rows) - score).abs().amax(0)
+    noise = torch.maximum(bench.noise(rows, score), again)
+    return _Ground(bench, rows, score, noise, hears_of(case.subject, rows.parts))
+
+
+def other_days(case: Case) -> Change:
+    """Scores of some days, where the rows of the others have other values."""
+    found = case.of(ground)
+    if found.hears == "past":
+        return Change(untried="each row hears those of the past")
+    kept = _some_days(found.rows.day)
+    if kept is None:
+        return memory(case)
+    return _where_others_change(found, kept)
+
+
+def later_days(case: Case) -> Change:
+    """Scores of the earlier days, where the rows of later ones have other values."""
+    found = case.of(ground)
+    day = found.rows.day
+    kept = day <= day.sort().values[(day.numel() - 1) // 2]
+    if bool(kept.all()):
+        kept = day < day.max()
+    if not bool(kept.any()):
+        return Change(untried="each batch holds one day")
+    return _where_others_change(found, kept)
+
+
+def memory(case: Case) -> Change:
+    """Scores of a batch, before and after another batch went through the model."""
+    found = case.of(ground)
+    other = rows_from(case, "valid")
+    found.bench.read(other)
+    return found.change(found.bench.read(found.rows) - found.score)
+
+
+def composition(case: Case) -> Change:
+    """Scores of some rows, where all others are taken out of the batch."""
+    found = case.of(ground)
+    day = found.rows.day
+    match found.hears:
+        case "none":
+            kept = _half(day.numel(), day.device)
+        case "past":
+            kept = day <= day.sort().values[(day.numel() - 1) // 2]
+        case _:
+            days = _some_days(day)
+            if days is None:
+                return Change(untried="each batch holds one day, whose rows may hear each other")
+            kept = days
+    index = kept.nonzero().flatten()
+    if index.numel() == day.numel():
+        return Change(untried="there is one row only")
+    return found.change(found.bench.read(found.rows.take(index)) - found.score[index])
+
+
+def row_order(case: Case) -> Change:
+    """Scores where rows come in another order within their day, and days in another order."""
+    found = case.of(ground)
+    if found.hears == "past":
+        return Change(untried="each row hears those of the past, so their order matters")
+    day = found.rows.day
+    if day.numel() == 1:
+        return Change(untried="there is one row only")
+    index = torch.randperm(day.numel(), device=day.device)
+    ids = torch.unique(day)
+    turned = ids[torch.randperm(ids.numel(), device=day.device)]
+    place = torch.argsort(turned)[torch.searchsorted(ids, day)]
+    index = index[torch.argsort(place[index], stable=True)]
+    return found.change(found.bench.read(found.rows.take(index)) - found.score[index])
+
+
+def other_rows(case: Case) -> Change:
+    """Scores of some rows, where those they are not to hear have other values.
+
+    Along edges only: in a graph without edges, and across parts of the graph that no edge
+    joins.
+    """
+    found = case.of(ground)
+    rows = found.rows
+    if found.hears in ("day", "past"):
+        return Change(untried=f"rows may hear those of their {found.hears}")
+    if rows.count == 1:
+        return Change(untried="there is one row only")
+    kept = _half(rows.count, rows.day.device)
+    if found.hears == "none":
+        return _where_others_change(found, kept)
+    bare = without_edges(rows)
+    alone = found._replace(rows=bare, score=found.bench.read(bare))
+    apart = _where_others_change(alone, kept)
+    part = _component(rows)
+    if part is None:
+        return apart
+    linked = _where_others_change(found, part)
+    return max(apart, linked, key=lambda one: one.moved)
+
+
+def targets(case: Case) -> Change:
+    """Scores where the targets are others: those in memory, and any copy among the inputs."""
+    subject = case.subject
+    # One copy of both: memory that inputs and targets share is shared by the copies.
+    inputs, held = copy.deepcopy(case.batch("train"))
+    rows = rows_from(case, "train")
+    whole = replace(rows, inputs=inputs, day=subject.day_of(inputs))
+    found = case.of(ground)
+    before = found.bench.read(whole)
+    for _, x in leaves(held):
+        # An expanded tensor has one number in many places, and cannot be written to.
+        if x.is_floating_point() and 0 not in x.stride():
+            x.copy_(x.roll(1, 0) + torch.randn_like(x))
+    moved = found.bench.read(whole) - before
+
+    def other(path: str, x: Tensor) -> Tensor:
+        return x.roll(1, 0) + torch.randn_like(x) if path in rows.answers else x
+
+    changed = replace(whole, inputs=map_tensors(other, whole.inputs))
+    again = found.bench.read(changed) - before
+    most = torch.maximum(moved.abs(), again.abs())
+    noise = found.bench.noise(whole, before)
+    return found._replace(score=before, noise=noise).change(most)
+
+
+def _where_others_change(found: _Ground, kept: Tensor) -> Change:
+    changed = found.rows.change(~kept)
+    moved = (found.bench.read(changed) - found.score)[kept]
+    change = found.change(moved, gradient=_leak(found, kept))
+    if change.moved <= 1.0:
+        return change
+    return replace(change, module=first_moved(found.bench, found.rows, changed, kept))
+
+
+def _leak(found: _Ground, kept: Tensor) -> float | None:
+    """Gradient of kept rows' scores with respect to other rows' inputs, over that to their own."""
+    given: list[tuple[int, Tensor]] = []
+    by_path = {part.path: part for part in found.rows.parts}
+
+    def leaf(path: str, x: Tensor) -> Tensor:
+        part = by_path[path]
+        if part.role is not Role.ROWS:
+            return x
+        one = x.detach().to(found.bench.dtype).clone().requires_grad_()
+        given.append((part.axes.index("rows"), one))
+        return one
+
+    rows = replace(found.rows, inputs=map_tensors(leaf, found.rows.inputs))
+    with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
+        score = found.bench.score(rows)[kept]
+        if not score.requires_grad:
+            return None
+        total = (score * torch.randn_like(score)).sum()
+        slopes = torch.autograd.grad(total, [x for _, x in given], allow_unused=True)
+    own = other = 0.0
+    for (axis, _), slope in zip(given, slopes, strict=True):
+        if slope is not None and slope.numel():
+            size = slope.abs().movedim(axis, 0)
+            own = max(own, float(size[kept].max()))
+            other = max(other, float(size[~kept].max()))
+    return other / own if own else None
+
+
+def _some_days(day: Tensor) -> Tensor | None:
+    """Every second day, as a mask over rows; None where there is one day only."""
+    ids, index = torch.unique(day, return_inverse=True)
+    return None if ids.numel() < 2 else index % 2 == 0
+
+
+def _half(count: int, device: torch.device) -> Tensor:
+    kept = torch.zeros(count, dtype=torch.bool, device=device)
+    kept[torch.randperm(count, device=device)[: max(count // 2, 1)]] = True
+    return kept
+
+
+def _component(rows: Rows) -> Tensor | None:
+    """The rows that edges join to the first row, whatever way they point; None if that is all."""
+    edges = rows.edges()
+    if edges is None:
+        return None
+    reached = torch.zeros_like(rows.day, dtype=torch.bool)
+    reached[0] = True
+    for _ in range(rows.count):
+        more = reached.clone()
+        more[edges[1][reached[edges[0]]]] = True
+        more[edges[0][reached[edges[1]]]] = True
+        if torch.equal(more, reached):
+            break
+        reached = more
+    return None if bool(reached.all()) else reached
+
+
+def _most(x: Tensor) -> float:
+    return float(torch.nan_to_num(x, nan=math.inf).max())
