@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from flatline import losses, metrics, models
     from flatline.harness import Subject, check
+    from flatline.harness.laws import laws_for
     from flatline.subjects import reference
     from flatline.training import DegeneracyGuard
     from flatline_pytest import checks_for, parametrize_with_checks
@@ -26,6 +27,7 @@ _HOME = {
     "Subject": "flatline.harness",
     "check": "flatline.harness",
     "checks_for": "flatline_pytest",
+    "laws_for": "flatline.harness.laws",
     "parametrize_with_checks": "flatline_pytest",
     "reference": "flatline.subjects",
 }
@@ -36,6 +38,7 @@ __all__ = [
     "Subject",
     "check",
     "checks_for",
+    "laws_for",
     "losses",
     "metrics",
     "models",
