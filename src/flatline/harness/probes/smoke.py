@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -103,22 +104,34 @@ def train(
     *,
     steps: int,
     on_step: Callable[[int], None] = lambda _: None,
+    batches: Callable[[str], Iterator[tuple[Any, Any]]] | None = None,
+    until: Callable[[int], bool] = lambda _: False,
 ) -> int:
     """Take *steps* optimizer steps on *model*, in place, and count the rows it saw.
 
     By the subject's own `fit` where it has one.
+
+    Args:
+        case: Whose loss and optimizer.
+        model: What to train.
+        steps: Optimizer steps; the training split is repeated as often as needed.
+        on_step: Called with the number of steps done, for progress.
+        batches: From a split to other batches than the subject's own, on the device.
+        until: Given the number of steps done, whether they are enough; not asked where the
+            subject has its own `fit`. It may leave the model in eval mode.
     """
     subject, rows, done = case.subject, 0, 0
+    batches = batches or case.batches
     if subject.fit is not None:
         model.train()
-        subject.fit(model, case.batches, steps)
+        subject.fit(model, batches, steps)
         on_step(steps)
         seen = itertools.islice(itertools.cycle(case.batches("train", PROBE_BATCHES)), steps)
         return sum(subject.day_of(inputs).numel() for inputs, _ in seen)
     optimizer = subject.make_optimizer(model)
     model.train()
     while done < steps:
-        for inputs, targets in case.batches("train", steps - done):
+        for inputs, targets in itertools.islice(batches("train"), steps - done):
             loss = subject.loss_of(forward(subject, model, inputs, case.place), targets, inputs)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
@@ -127,6 +140,9 @@ def train(
             rows += subject.day_of(inputs).numel()
             done += 1
             on_step(done)
+            if until(done):
+                return rows
+            model.train()
     return rows
 
 

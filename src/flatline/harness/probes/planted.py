@@ -1,0 +1,233 @@
+"""Planted targets: one short training on targets that are a known function of the inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from flatline.harness.case import Case
+from flatline.harness.declared import ROOT_NAME
+from flatline.harness.permutation import agreement, deal
+from flatline.harness.probes.pathways import Kind, Pathway, Planting, heard, pathways_of, plant
+from flatline.harness.probes.scoring import forward
+from flatline.harness.probes.smoke import train
+from flatline.harness.probes.targets import label_path, relabel
+from flatline.harness.statistics import Estimate
+from flatline.metrics.blocks import DayBlocks
+from flatline.metrics.variance import within_day
+
+__all__ = ["Planted", "Reached", "planted"]
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+# Steps at most, and after how many to look whether all of it came through already: most models
+# need a quarter of them.
+STEPS, LOOK = 200, 25
+# So many times its error a correlation is no more in doubt.
+BEYOND_DOUBT = 10.0
+# Rows on which the trained model is scored: chance makes 0.013 of a correlation on as many.
+ROWS = 6000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reached:
+    """How much of what was planted in one pathway came through to the scores.
+
+    Args:
+        kind: What of the input.
+        path: The input.
+        name: What to call it.
+        correlation: Of the scores with what was planted, within groups, NaN where undefined.
+            Shape (horizons,).
+        error: Its spread for a model that does not look there. Shape (horizons,).
+    """
+
+    kind: Kind
+    path: str
+    name: str
+    correlation: Floats
+    error: Floats
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Planted:
+    """What a model learned of planted targets.
+
+    Args:
+        reached: One per pathway.
+        score: On rows that it was not trained on. Shape (rows, horizons).
+        label: What was planted there, NaN where not known. Shape (rows, horizons).
+        order: What the labels were dealt out by. Shape (rows,).
+        group: Which rows are compared. Shape (rows,).
+        steps: Optimizer steps taken.
+    """
+
+    reached: tuple[Reached, ...]
+    score: Floats
+    label: Floats
+    order: Floats
+    group: Ints
+    steps: int
+
+
+class _Layout(NamedTuple):
+    pathways: tuple[Pathway, ...]
+    path: str
+    horizons: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Batch:
+    inputs: Any
+    targets: Any
+    label: Floats
+    order: Floats
+    group: Ints
+    plantings: Sequence[Planting]
+
+
+def planted(case: Case) -> Planted:
+    """Train a fresh model on planted targets, and see what of them its scores follow.
+
+    The target is a sum over pathways: a feature at the newest step, one at an earlier step, the
+    level of one, an attribute, a feature of the neighbours. Each batch keeps its own labels, dealt
+    out anew in the order of that sum: to the loss they look as they always do.
+
+    Raises:
+        ShapeError: The labels cannot be found among the targets.
+    """
+    subject, model = case.subject, case.model()
+    inputs, targets = case.batch()
+    pathways = pathways_of(subject, inputs)
+    if not pathways:
+        nothing = np.zeros((0, 0))
+        return Planted((), nothing, nothing, np.zeros(0), np.zeros(0, np.int64), 0)
+    with torch.no_grad():
+        score = subject.score_of(forward(subject, model, inputs, case.place))
+    layout = _Layout(pathways, label_path(subject, targets, score), score.shape[1])
+    draw = np.random.default_rng(case.seed_of("planted"))
+
+    def batches(split: str) -> Iterator[_Batch]:
+        for own, happened in case.batches(split):
+            yield _planted(case, own, happened, layout, draw)
+
+    found: list[Planted] = []
+
+    def enough(steps: int) -> bool:
+        if steps % LOOK and steps < STEPS:
+            return False
+        found[:] = [_measure(case, model, pathways, batches, steps)]
+        return all((one.correlation > BEYOND_DOUBT * one.error).all() for one in found[0].reached)
+
+    train(
+        case,
+        model,
+        steps=STEPS,
+        batches=lambda split: ((one.inputs, one.targets) for one in batches(split)),
+        until=enough,
+    )
+    return found[0] if found else _measure(case, model, pathways, batches, STEPS)
+
+
+def _planted(
+    case: Case,
+    inputs: Any,  # noqa: ANN401 (the subject's own)
+    targets: Any,  # noqa: ANN401
+    layout: _Layout,
+    draw: np.random.Generator,
+) -> _Batch:
+    subject = case.subject
+    group = subject.group_of(inputs)
+    ids = group.cpu().numpy()
+    labels = subject.labels_of(targets, torch.empty(len(ids), layout.horizons))
+    inputs, plantings = plant(subject, inputs, layout.pathways, draw)
+    shares = [pathway.weight for pathway in layout.pathways]
+    order = np.average([one.value for one in plantings], axis=0, weights=shares)
+    targets, label = relabel(targets, layout.path, labels, lambda own: deal(own, order, ids))
+    return _Batch(inputs, targets, label, order, ids, plantings)
+
+
+@torch.no_grad()
+def _measure(
+    case: Case,
+    model: nn.Module,
+    pathways: Sequence[Pathway],
+    batches: Callable[[str], Iterator[_Batch]],
+    steps: int,
+) -> Planted:
+    """Scores on held-out batches, planted anew each time they come round."""
+    model.eval()
+    seen: list[tuple[Floats, _Batch]] = []
+    rows = 0
+    while rows < ROWS:
+        for batch in batches("valid"):
+            outputs = forward(case.subject, model, batch.inputs, case.place)
+            seen.append((case.subject.score_of(outputs).double().cpu().numpy(), batch))
+            rows += len(batch.group)
+            if rows >= ROWS:
+                break
+    # The same day planted twice is two groups: each was dealt out by itself.
+    first = np.cumsum([0, *(int(batch.group.max()) + 1 for _, batch in seen[:-1])])
+    group = np.concatenate([b.group + at for at, (_, b) in zip(first, seen, strict=True)])
+    score = np.concatenate([found for found, _ in seen])
+    return Planted(
+        tuple(
+            _reached(pathway, score, group, [b.plantings[k] for _, b in seen])
+            for k, pathway in enumerate(pathways)
+        ),
+        score=score,
+        label=np.concatenate([batch.label for _, batch in seen]),
+        order=np.concatenate([batch.order for _, batch in seen]),
+        group=group,
+        steps=steps,
+    )
+
+
+def _reached(
+    pathway: Pathway, score: Floats, group: Ints, plantings: Sequence[Planting]
+) -> Reached:
+    value = np.concatenate([one.value for one in plantings])
+    if pathway.edges is None:
+        found = [agreement(s[:, None], value[:, None], group) for s in score.T]
+    else:
+        found = [_overheard(s, group, value, plantings) for s in score.T]
+    return Reached(
+        pathway.kind,
+        pathway.part.path or ROOT_NAME,
+        pathway.name,
+        np.array([one.value for one in found]),
+        np.array([one.error for one in found]),
+    )
+
+
+def _overheard(
+    score: Floats, group: Ints, value: Floats, plantings: Sequence[Planting]
+) -> Estimate:
+    """The correlation with what was heard from neighbours, the row's own channel taken out.
+
+    Rows that share neighbours hear much the same. What the scores weigh each source's channel
+    with is worked out instead, and it is the channel that chance deals out.
+    """
+    blocks = DayBlocks.of(group)
+    channel = np.concatenate([one.channel for one in plantings])
+    s, x, u = within_day(np.stack([score, channel, value]), blocks)
+    s = s - x * (s @ x) / max(x @ x, np.finfo(float).tiny)
+    ends = np.cumsum([len(one.channel) for one in plantings])
+    weights = np.concatenate(
+        [
+            one.gain * heard(part, one.edges, back=True)
+            for one, part in zip(plantings, np.split(s, ends[:-1]), strict=True)
+        ]
+    )
+    found = agreement(weights[:, None], channel[:, None], group)
+    w = within_day(weights[None], blocks)[0]
+    size = np.sqrt((s @ s) * (u @ u))
+    scale = float(np.sqrt((w @ w) * (x @ x)) / size) if size > 0 else np.nan
+    return Estimate(found.value * scale, found.error * scale, found.free)
