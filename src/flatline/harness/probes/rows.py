@@ -1,0 +1,213 @@
+"""What the batches of a split hold, without the model: columns, days, windows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from flatline.harness.case import Case
+from flatline.harness.declared import ROOT_NAME, Declared, column_name, token_of
+from flatline.harness.drift.sample import Sample, sample_of
+from flatline.harness.inputs import Input, Role, day_column, inputs_of
+from flatline.harness.subject import Subject
+from flatline.harness.trees import read
+
+__all__ = ["Both", "Rows", "Windows", "columns_of", "read_both"]
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+# Enough days to tell a level by, few enough to be read in a second.
+MOST_BATCHES, MOST_ROWS = 400, 200_000
+# Rows of a day that tell where it lies.
+ROWS_OF_A_DAY = 100
+# Rows whose windows are kept whole.
+MOST_WINDOWS = 12_000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Windows:
+    """Whole windows of the first rows.
+
+    Args:
+        path: Of the input they are from.
+        values: Shape (rows, lookback, features), float32.
+        day: Shape (rows,).
+    """
+
+    path: str
+    values: NDArray[np.float32]
+    day: Ints
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rows:
+    """The batches of one split.
+
+    Args:
+        split: Its name.
+        sample: The newest step of every input with one row each, its columns named as in
+            `insensitive_to`; and their days.
+        day: Day of each row in the order of the batches. Shape (rows,).
+        batch: Batch of each row, in the same order. Shape (rows,).
+        values: The sample's values in the same order. Shape (rows, columns).
+        windows: One per input with a lookback.
+        whole: Whether the split was read to its end.
+    """
+
+    split: str
+    sample: Sample
+    day: Ints
+    batch: Ints
+    values: Floats
+    windows: tuple[Windows, ...]
+    whole: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Both:
+    """The train rows and later ones.
+
+    Args:
+        train: The train split.
+        later: The split that the subject calls later, else the validation split.
+        without_level: Columns whose level may not matter to the model.
+        without_scale: Columns whose scale may not matter to the model.
+    """
+
+    train: Rows
+    later: Rows
+    without_level: tuple[str, ...]
+    without_scale: tuple[str, ...]
+
+
+def read_both(case: Case) -> Both:
+    """The rows of the train split and of the later one, as many as are needed."""
+    subject = case.subject
+    train, later = _rows(case, "train"), _rows(case, subject.later or "valid")
+    parts = inputs_of(subject, case.batch("train")[0])
+    declared = Declared.of(subject.insensitive_to, parts, columns=subject.columns)
+    level, scale = [], []
+    for part in (part for part in parts if part.role == Role.ROWS):
+        for index, name in enumerate(columns_of(subject, part)):
+            unscaled = declared.aspect(part, "scale", index)
+            level += [name] if declared.aspect(part, "level", index) else []
+            scale += [name] if unscaled else []
+    return Both(train, later, tuple(level), tuple(scale))
+
+
+def columns_of(subject: Subject, part: Input) -> list[str]:
+    """What the columns of an input are called: as in `insensitive_to`, one per feature."""
+    axis = part.axis("features")
+    if axis is None:
+        return [token_of(part)]
+    others = [n for i, n in enumerate(part.shape) if part.axes[i] not in KNOWN_AXES]
+    names = [column_name(part, i, subject.columns) for i in range(part.shape[axis])]
+    copies = int(np.prod(others, dtype=np.int64))
+    tokens = [token_of(part, column=name) for name in names]
+    return tokens if copies == 1 else [f"{t} [{i}]" for t in tokens for i in range(copies)]
+
+
+KNOWN_AXES = ("rows", "lookback", "features")
+
+
+def _rows(case: Case, split: str) -> Rows:
+    subject, kept = case.subject, _Kept()
+    for inputs, _ in _some(case, split, kept):
+        parts = inputs_of(subject, inputs)
+        day = subject.day_of(inputs).cpu().numpy().astype(np.int64)
+        if _by_batch(subject, inputs):
+            day = day + kept.days_before
+            kept.days_before = int(day.max()) + 1
+        by_row = [part for part in parts if part.role == Role.ROWS]
+        if not kept.names:
+            kept.names = tuple(name for part in by_row for name in columns_of(subject, part))
+        _keep_windows(kept, by_row, inputs)
+        kept.day.append(day)
+        kept.values.append(np.concatenate([_newest(part, inputs) for part in by_row], axis=1))
+    day, values = np.concatenate(kept.day), np.concatenate(kept.values)
+    thin = _thinned(day)
+    lengths = [len(x) for x in kept.day]
+    return Rows(
+        split=split,
+        sample=sample_of(values[thin], day[thin], kept.names),
+        day=day,
+        batch=np.repeat(np.arange(len(lengths)), lengths).astype(np.int64),
+        values=values,
+        windows=tuple(
+            Windows(path, np.concatenate(x), day[: sum(map(len, x))])
+            for path, x in kept.windows.items()
+        ),
+        whole=kept.whole,
+    )
+
+
+def _by_batch(subject: Subject, inputs: Any) -> bool:  # noqa: ANN401 (inputs are the subject's own)
+    """Whether days are numbered within each batch."""
+    return subject.days == "batch" or (subject.days is None and day_column(inputs) is None)
+
+
+def _thinned(day: Ints) -> Ints:
+    """Positions of some rows of every day, evenly spaced: as many as are needed."""
+    order = np.argsort(day, kind="stable")
+    starts = np.flatnonzero(np.diff(day[order], prepend=day[order][0] - 1))
+    lengths = np.diff(starts, append=len(day))
+    place = np.arange(len(day)) - np.repeat(starts, lengths)
+    stride = np.repeat(-(-lengths // ROWS_OF_A_DAY), lengths)
+    return np.sort(order[place % stride == 0])
+
+
+class _Kept:
+    """What grows while a split is read."""
+
+    def __init__(self) -> None:
+        self.names: tuple[str, ...] = ()
+        self.values: list[Floats] = []
+        self.day: list[Ints] = []
+        self.windows: dict[str, list[NDArray[np.float32]]] = {}
+        self.days_before = 0
+        self.whole = True
+
+
+def _some(case: Case, split: str, kept: _Kept) -> Iterator[tuple[Any, Any]]:
+    rows = 0
+    for count, batch in enumerate(case.batches(split)):
+        if count >= MOST_BATCHES or rows >= MOST_ROWS:
+            kept.whole = False
+            return
+        yield batch
+        rows = sum(map(len, kept.day))
+
+
+def _newest(part: Input, inputs: Any) -> Floats:  # noqa: ANN401 (inputs are the subject's own)
+    """An input's newest step, a column each: (rows, columns)."""
+    x, axes = _rows_first(read(inputs, part.path).detach(), part.axes)
+    if "lookback" in axes:
+        x = x.select(axes.index("lookback"), -1)
+        axes = tuple(name for name in axes if name != "lookback")
+    if "features" in axes:
+        x = x.movedim(axes.index("features"), 1)
+    found: Floats = x.reshape(x.shape[0], -1).double().cpu().numpy()
+    return found
+
+
+def _rows_first(x: Tensor, axes: tuple[str, ...]) -> tuple[Tensor, tuple[str, ...]]:
+    at = axes.index("rows")
+    return x.movedim(at, 0), ("rows", *(name for i, name in enumerate(axes) if i != at))
+
+
+def _keep_windows(kept: _Kept, by_row: list[Input], inputs: Any) -> None:  # noqa: ANN401
+    if sum(map(len, kept.day)) > MOST_WINDOWS and len(kept.day) > 1:
+        return
+    for part in by_row:
+        if part.axis("lookback") is None or len(part.axes) > 3:
+            continue
+        x, axes = _rows_first(read(inputs, part.path).detach().float().cpu(), part.axes)
+        x = x.movedim(axes.index("lookback"), 1)
+        windows = x.reshape(*x.shape[:2], -1).numpy()
+        kept.windows.setdefault(part.path or ROOT_NAME, []).append(windows)

@@ -1,0 +1,122 @@
+"""What the batches hold, before any model sees it: columns, days, and later periods."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from flatline.harness.case import Case
+from flatline.harness.checks import columns, day_ids, drift
+from flatline.harness.drift.compare import ColumnDrift, compare
+from flatline.harness.probes.rows import Windows, read_both
+from flatline.harness.registry import Check, Cost, Layer
+from flatline.harness.statistics import CHANCE
+from flatline.harness.verdicts import Stage, Status, Verdict
+
+__all__ = ["CHECKS"]
+
+
+def compared(case: Case) -> tuple[ColumnDrift, ...]:
+    """Every column of the later rows beside the train rows."""
+    both = case.of(read_both)
+    return compare(both.train.sample, both.later.sample, chance=CHANCE)
+
+
+def _levels(case: Case) -> Verdict:
+    return drift.levels_hold(case.of(compared), without=case.of(read_both).without_level)
+
+
+def _spreads(case: Case) -> Verdict:
+    return drift.spreads_hold(case.of(compared), without=case.of(read_both).without_scale)
+
+
+def _distributions(case: Case) -> Verdict:
+    both = case.of(read_both)
+    without = (*both.without_level, *both.without_scale)
+    return drift.distributions_hold(case.of(compared), without=without)
+
+
+def _support(case: Case) -> Verdict:
+    return drift.features_in_support(case.of(compared), without=case.of(read_both).without_level)
+
+
+def _vary(case: Case) -> Verdict:
+    sample = case.of(read_both).train.sample
+    return columns.columns_vary(sample.values, sample.names)
+
+
+def _scale(case: Case) -> Verdict:
+    both = case.of(read_both)
+    sample, without = both.train.sample, both.without_scale
+    return columns.columns_on_one_scale(sample.values, sample.names, without=without)
+
+
+def _windows(case: Case) -> Verdict:
+    both = case.of(read_both)
+    if case.subject.axis == "time" or not both.train.windows:
+        why = "a series has nobody to be set apart from" if both.train.windows else "no lookback"
+        return Verdict(
+            check=columns.WINDOWS,
+            stage=Stage.DATA,
+            status=Status.SKIP,
+            measured=f"not judged: {why}",
+        )
+    flat = [columns.unlevelled(windows.values) for windows in both.train.windows]
+    named = [
+        _column(w, i) for w, f in zip(both.train.windows, flat, strict=True) for i in f.nonzero()[0]
+    ]
+    kept = [name for name in named if name not in both.without_level]
+    return columns.windows_keep_levels(kept, sum(map(len, flat)))
+
+
+def _column(windows: Windows, index: int) -> str:
+    return f"{windows.path}:{index}"
+
+
+def _whole(case: Case) -> Verdict:
+    rows = case.of(read_both).train
+    return day_ids.days_are_whole(rows.day, rows.batch, axis=case.subject.axis)
+
+
+def _order(case: Case) -> Verdict:
+    both = case.of(read_both)
+    train = both.train
+    found = [day_ids.steps_back(windows.values, windows.day) for windows in train.windows]
+    off = day_ids.off_centre(train.values, train.day, train.batch)
+    return day_ids.days_in_order(
+        train.day,
+        both.later.day,
+        back=sum(back for back, _ in found),
+        matched=sum(matched for _, matched in found),
+        centred=[train.sample.names[i] for i in off],
+    )
+
+
+def _check(identity: str, says: str, judge: Callable[[Case], Verdict], rate: float = 0.0) -> Check:
+    return Check(
+        id=identity,
+        says=says,
+        layer=Layer.DRIFT,
+        stage=Stage.DATA,
+        false_alarm_rate=rate,
+        cost=Cost.FREE,
+        judge=judge,
+        shares="rows",
+    )
+
+
+CHECKS = (
+    _check(day_ids.WHOLE, "All rows of a day come in one batch.", _whole),
+    _check(day_ids.ORDER, "Days are numbered in time, later ones behind the train days.", _order),
+    _check(columns.VARY, "No column is constant, or mostly at its bounds.", _vary),
+    _check(columns.SCALE, "No column is so large that it drowns the others.", _scale),
+    _check(columns.WINDOWS, "Windows keep the level that sets stocks apart.", _windows),
+    _check(drift.LEVELS, "Every column has its train mean on later days.", _levels, CHANCE),
+    _check(drift.SPREADS, "Every column has its train spread on later days.", _spreads, CHANCE),
+    _check(
+        drift.DISTRIBUTIONS,
+        "Every column has its train distribution on later days.",
+        _distributions,
+        CHANCE,
+    ),
+    _check(drift.SUPPORT, "Most later rows lie in the range of the train rows.", _support),
+)
