@@ -24,7 +24,8 @@ def _direction(loss: Judged, batch: ScoredDays, draw: np.random.Generator) -> Of
     del draw
     good, bad = _forecast_and_mirror(loss, batch, 1.0)
     says = f"the targets as scores cost {good:.4g}, the same upside down {bad:.4g}"
-    return Off(good - bad, -1e-9 * abs(bad), says)
+    # Two losses of 0 are no direction either.
+    return Off(good - bad, -1e-9 * max(abs(bad), 1e-200), says)
 
 
 def _contrast(loss: Judged, batch: ScoredDays, draw: np.random.Generator) -> Off:
@@ -40,13 +41,14 @@ def _contrast(loss: Judged, batch: ScoredDays, draw: np.random.Generator) -> Off
 
 def _best_forecast(loss: Judged, batch: ScoredDays, draw: np.random.Generator) -> Off:
     del draw
-    perfect, found = loss(batch, batch.target), loss(batch)
-    both = perfect.valid & found.valid
-    over = torch.where(both, perfect.value - found.value, 0.0).detach()
-    # Quantiles around a perfect forecast cost something; a difference to any other is what counts.
-    worst = float(over.max()) / (loss.promises.unit**2)
+    perfect, worst = loss(batch, batch.target), -math.inf
+    # A shrunk forecast too: what compares every row with every other likes the mean best.
+    for other in (batch.score, 0.5 * batch.target):
+        found = loss(batch, other)
+        over = torch.where(perfect.valid & found.valid, perfect.value - found.value, 0.0)
+        worst = max(worst, float(over.detach().max()) / loss.promises.unit**2)
     says = f"other scores cost {worst:.2g} less than the targets themselves"
-    return Off(worst, loss.close(found.value), says)
+    return Off(worst, loss.close(perfect.value), says)
 
 
 def _best_order(loss: Judged, batch: ScoredDays, draw: np.random.Generator) -> Off:

@@ -66,10 +66,15 @@ def largest(x: Tensor) -> float:
 
 
 def gap(found: Found, expected: Found) -> float:
-    """Largest difference of two losses over their size; infinite where one only is valid."""
+    """Largest difference of two losses over their size; infinite where one only is valid.
+
+    What is not a number in both is no difference.
+    """
     if found.value.shape != expected.value.shape or not torch.equal(found.valid, expected.valid):
         return math.inf
     here, there = (torch.where(one.valid, one.value, 0.0).detach() for one in (found, expected))
+    neither = here.isnan() & there.isnan()
+    here, there = torch.where(neither, 0.0, here), torch.where(neither, 0.0, there)
     # A loss of nearly 0, as of a perfect order, is all rounding.
     least = 1e-6 if there.dtype == torch.float64 else 1e-2
     return largest(here - there) / max(largest(there), least)

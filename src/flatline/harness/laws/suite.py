@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from flatline.errors import SettingsError
+from flatline.errors import FlatlineError, SettingsError
 from flatline.harness.laws.direction import DIRECTION
 from flatline.harness.laws.grouping import GROUPING
 from flatline.harness.laws.judged import Judged, arguments_of
@@ -121,33 +121,59 @@ def laws_of(case: Judged) -> list[Law]:
     return [law for law in LAWS if law.applies(case)]
 
 
-def keep(law: Law, case: Judged, *, examples: int) -> None:
+def keep(law: Law, case: Judged, *, examples: int, shrink: bool = True) -> None:
     """Fail the running test where the loss is off the law on a drawn batch.
+
+    A batch that the loss refuses with an error of its own says nothing; where it refuses all,
+    the test is skipped with that reason.
 
     Args:
         law: What must hold.
         case: The loss.
         examples: Batches drawn.
+        shrink: Look for a small batch on which it fails.
     """
     import pytest  # noqa: PLC0415 (not at the import of the library)
-    from hypothesis import given, settings  # noqa: PLC0415 (an extra)
+    from hypothesis import Phase, given, settings  # noqa: PLC0415 (an extra)
     from hypothesis import strategies as st  # noqa: PLC0415
 
-    drawn = {"scale": case.promises.unit, "horizons": case.horizons} | dict(law.batch)
-    if case.flat:
-        drawn["horizons"] = 1
-    if case.promises.follows:
-        drawn["min_days"] = 2
+    phases = (Phase.generate, Phase.shrink) if shrink else (Phase.generate,)
+    refused = ""
+    judged_any = False
 
-    @settings(max_examples=examples, deadline=None, derandomize=True, database=None)
-    @given(batch=scored_days(**drawn), seed=st.integers(0, 2**32 - 1))
+    # The same batches in every run, whatever the machine and its load.
+    @settings(max_examples=examples, phases=phases, deadline=None, derandomize=True, database=None)
+    @given(batch=scored_days(**_drawn(law, case)), seed=st.integers(0, 2**32 - 1))
     def holds(batch: ScoredDays, seed: int) -> None:
         __tracebackhide__ = True
-        off = law.holds(case, batch, np.random.default_rng(seed))
+        nonlocal refused, judged_any
+        try:
+            off = law.holds(case, batch, np.random.default_rng(seed))
+        except (FlatlineError, ValueError) as error:
+            refused = str(error)
+            return
+        judged_any = True
         if off.broken:
             pytest.fail(f"{off.says}, expected: {law.says} {law.remedy}", pytrace=False)
 
     holds()
+    if not judged_any:
+        pytest.skip(f"the loss refuses every batch that this is tried on: {refused}")
+
+
+def _drawn(law: Law, case: Judged) -> dict[str, Any]:
+    """What a law is tried on, as far as the loss can take it."""
+    drawn: dict[str, Any] = {"scale": case.promises.unit} | dict(law.batch)
+    if case.flat:
+        drawn["horizons"] = 1
+    if not case.masks:
+        drawn["missing"] = 0.0
+    if case.promises.follows:
+        drawn["min_days"] = 2
+    if not case.by_day:
+        # One number for all has no way to say that a day of two stocks means nothing.
+        drawn = {"min_stocks": 5} | drawn
+    return drawn
 
 
 def judged(
