@@ -36,7 +36,7 @@ def conclude(request: pytest.FixtureRequest, judged: Judged) -> Verdict:
     if config.stash[OPTIONS].device == "cuda":
         request.getfixturevalue("flatline_cuda")
     try:
-        verdict = bench_of(config).judge(item, judged)
+        verdict = bench_of(config).judge(request, judged)
     except FlatlineError as error:
         pytest.fail(f"subject {judged.name!r} cannot be made: {error}", pytrace=False)
     data = judgement(judged.name, judged.check, verdict)

@@ -14,6 +14,7 @@ import pytest
 
 from flatline_pytest.generation import Judged
 from flatline_pytest.options import OPTIONS, Options
+from flatline_pytest.pinning import pinned_check
 
 if TYPE_CHECKING:
     from flatline.harness import Case, Check, Subject, Verdict
@@ -57,12 +58,13 @@ class Bench:
             )
         return self._cases[key]
 
-    def judge(self, item: pytest.Item, judged: Judged) -> Verdict:
+    def judge(self, request: pytest.FixtureRequest, judged: Judged) -> Verdict:
         """The verdict of one test."""
         from flatline.harness import judge  # noqa: PLC0415
 
-        check, name = judged.check, _name(item, judged)
-        if self._folder is None or not check.shares:
+        item, check = request.node, pinned_check(judged.check, request)
+        name = _name(item, judged)
+        if self._folder is None or not check.shares or check is not judged.check:
             return judge(check, self.case(judged))
         if (name, check.id) not in self._found:
             together = _together(item, name, check.shares)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,6 +18,7 @@ from flatline.cli.options import (
     Json,
     Sectors,
     Set,
+    own_subject,
     read_settings,
     source_options,
     write_json,
@@ -113,7 +112,7 @@ def _asked(
                 f"settings are given for {name!r}, expected none: they would change nothing. "
                 "They make reference subjects; what it is made of stands in its module."
             )
-        subject = _own(name)
+        subject = own_subject(name)
         if subject.name in asked:
             raise SettingsError(
                 f"two subjects are named {subject.name!r}, expected names that tell them apart. "
@@ -121,16 +120,6 @@ def _asked(
             )
         asked[subject.name] = subject
     return asked
-
-
-def _own(name: str) -> Subject:
-    """A subject from a module that lies in the current folder, or is installed."""
-    from flatline.subjects.finding import load_subject  # noqa: PLC0415
-
-    here = os.getcwd()  # noqa: PTH109 (the path of imports holds strings)
-    if here not in sys.path:
-        sys.path.insert(0, here)
-    return load_subject(name)
 
 
 def _judge(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,11 +14,12 @@ from flatline.aliases import alias_help
 from flatline.terminal import err
 
 if TYPE_CHECKING:
+    from flatline.harness import Subject
     from flatline.settings import Settings
 
 __all__ = [
     "NAMES", "Data", "File", "Index", "IndexCode", "IndexSource", "Json", "Sectors", "Set",
-    "read_settings", "source_options", "write_json",
+    "own_subject", "read_settings", "source_options", "write_json",
 ]  # fmt: skip
 
 # A paragraph a name: single line breaks are lost in a help text.
@@ -36,6 +39,16 @@ Set = Annotated[
     typer.Option("--set", help="One setting, such as training.learning_rate=1e-4; repeatable."),
 ]
 Json = Annotated[Path | None, typer.Option("--json", help="Also write the outcome as JSON.")]
+
+
+def own_subject(name: str) -> Subject:
+    """A subject by its name; its module lies in the current folder, or is installed."""
+    from flatline.subjects.finding import load_subject  # noqa: PLC0415
+
+    here = os.getcwd()  # noqa: PTH109 (the path of imports holds strings)
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    return load_subject(name)
 
 
 def read_settings(file: Path | None, given: list[str] | None, own: list[str]) -> Settings:
