@@ -19,6 +19,9 @@ from flatline.harness import Subject
 from flatline.settings import Settings, load_settings
 from flatline.subjects import GATE_SETTINGS, gate_settings
 from flatline.subjects.attention import attends, attention_weights
+from flatline.subjects.evaluating import evaluation_of
+from flatline.subjects.reading import columns_of, unread_by
+from flatline.subjects.variants import variants_of
 from flatline.training.optimizer import make_optimizer
 
 __all__ = ["REFERENCES", "find_reference", "reference", "subject_of"]
@@ -72,9 +75,15 @@ def subject_of(experiment: Experiment, *, name: str) -> Subject:
         scores=lambda outputs: outputs.point,
         optimizer=lambda model: make_optimizer(model, experiment.settings.training),
         oracle=None if expected is None else oracle,
+        columns=columns_of(experiment),
+        insensitive_to=unread_by(experiment),
+        hears="edges" if experiment.settings.model.reads_graph else "none",
         axis="time" if series else "stocks",
         later="test",
         attention=attention_weights if attends(experiment.model()) else None,
+        horizons=experiment.settings.data.horizons,
+        evaluate=evaluation_of(experiment),
+        settings=variants_of(experiment.settings, partial(subject_of, name=name)),
         **_classes(experiment),
     )
 

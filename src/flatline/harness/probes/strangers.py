@@ -113,16 +113,16 @@ def composition(case: Case) -> Change:
     """Scores of some rows, where all others are taken out of the batch."""
     found = case.of(ground)
     day = found.rows.day
-    match found.hears:
-        case "none":
-            kept = _half(day.numel(), day.device)
-        case "past":
-            kept = day <= day.sort().values[(day.numel() - 1) // 2]
-        case _:
-            days = _some_days(day)
-            if days is None:
-                return Change(untried="each batch holds one day, whose rows may hear each other")
-            kept = days
+    kept = _some_days(day)
+    if found.hears == "past":
+        kept = day <= day.sort().values[(day.numel() - 1) // 2]
+    elif found.hears == "none" or (kept is None and found.hears == "edges"):
+        # Within a day, whoever is joined by no edge is a stranger.
+        bare = without_edges(found.rows)
+        found = found._replace(rows=bare, score=found.bench.read(bare))
+        kept = _half(day.numel(), day.device)
+    if kept is None:
+        return Change(untried="each batch holds one day, whose rows may hear each other")
     index = kept.nonzero().flatten()
     if index.numel() == day.numel():
         return Change(untried="there is one row only")
