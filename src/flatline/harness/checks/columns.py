@@ -55,8 +55,8 @@ def columns_vary(values: Floats, names: Sequence[str]) -> Verdict:
     flags_vary = np.array([bool((found.flag & ~constant)[inputs == i].any()) for i in inputs])
     excused = found.flag & flags_vary
     dead, full = constant & ~excused, _saturated(values, inputs, found) & ~constant
-    bad = [names[i] for i in np.flatnonzero(dead)]
-    clipped = [names[i] for i in np.flatnonzero(full)]
+    bad = [names[i] for i in np.flatnonzero(dead).tolist()]
+    clipped = [names[i] for i in np.flatnonzero(full).tolist()]
     findings = (
         [f"{len(bad)} of {len(names)} columns are constant: {name_columns(bad)}"] if bad else []
     )
@@ -95,7 +95,7 @@ def columns_on_one_scale(
         )
     large = judged & ((found.rms > LARGEST) | (standardised & off))
     worst = int(np.argmax(np.where(judged, found.rms, -np.inf)))
-    bad = [names[i] for i in np.flatnonzero(large)]
+    bad = [names[i] for i in np.flatnonzero(large).tolist()]
     size = f"root mean square up to {found.rms[worst]:.3g} ({names[worst]})"
     many = ", most others have a spread of about 1" if standardised and bad else ""
     return _verdict(

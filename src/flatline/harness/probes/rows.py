@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from flatline.harness.case import Case
-from flatline.harness.declared import ROOT_NAME, Declared, column_name, token_of
+from flatline.harness.declared import Declared, column_name, token_of
 from flatline.harness.drift.sample import Sample, sample_of
 from flatline.harness.inputs import Input, Role, day_column, inputs_of
 from flatline.harness.subject import Subject
@@ -35,12 +35,12 @@ class Windows:
     """Whole windows of the first rows.
 
     Args:
-        path: Of the input they are from.
+        names: Of the features, as the sample's.
         values: Shape (rows, lookback, features), float32.
         day: Shape (rows,).
     """
 
-    path: str
+    names: tuple[str, ...]
     values: NDArray[np.float32]
     day: Ints
 
@@ -127,7 +127,7 @@ def _rows(case: Case, split: str) -> Rows:
         by_row = [part for part in parts if part.role == Role.ROWS]
         if not kept.names:
             kept.names = tuple(name for part in by_row for name in columns_of(subject, part))
-        _keep_windows(kept, by_row, inputs)
+        _keep_windows(kept, subject, by_row, inputs)
         kept.day.append(day)
         kept.values.append(np.concatenate([_newest(part, inputs) for part in by_row], axis=1))
     day, values = np.concatenate(kept.day), np.concatenate(kept.values)
@@ -140,8 +140,8 @@ def _rows(case: Case, split: str) -> Rows:
         batch=np.repeat(np.arange(len(lengths)), lengths).astype(np.int64),
         values=values,
         windows=tuple(
-            Windows(path, np.concatenate(x), day[: sum(map(len, x))])
-            for path, x in kept.windows.items()
+            Windows(names, np.concatenate(x), day[: sum(map(len, x))])
+            for names, x in kept.windows.items()
         ),
         whole=kept.whole,
     )
@@ -169,7 +169,7 @@ class _Kept:
         self.names: tuple[str, ...] = ()
         self.values: list[Floats] = []
         self.day: list[Ints] = []
-        self.windows: dict[str, list[NDArray[np.float32]]] = {}
+        self.windows: dict[tuple[str, ...], list[NDArray[np.float32]]] = {}
         self.days_before = 0
         self.whole = True
 
@@ -201,7 +201,7 @@ def _rows_first(x: Tensor, axes: tuple[str, ...]) -> tuple[Tensor, tuple[str, ..
     return x.movedim(at, 0), ("rows", *(name for i, name in enumerate(axes) if i != at))
 
 
-def _keep_windows(kept: _Kept, by_row: list[Input], inputs: Any) -> None:  # noqa: ANN401
+def _keep_windows(kept: _Kept, subject: Subject, by_row: list[Input], inputs: Any) -> None:  # noqa: ANN401
     if sum(map(len, kept.day)) > MOST_WINDOWS and len(kept.day) > 1:
         return
     for part in by_row:
@@ -210,4 +210,4 @@ def _keep_windows(kept: _Kept, by_row: list[Input], inputs: Any) -> None:  # noq
         x, axes = _rows_first(read(inputs, part.path).detach().float().cpu(), part.axes)
         x = x.movedim(axes.index("lookback"), 1)
         windows = x.reshape(*x.shape[:2], -1).numpy()
-        kept.windows.setdefault(part.path or ROOT_NAME, []).append(windows)
+        kept.windows.setdefault(tuple(columns_of(subject, part)), []).append(windows)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from flatline.harness.case import Case
 from flatline.harness.checks import columns, day_ids, drift
 from flatline.harness.drift.compare import ColumnDrift, compare
-from flatline.harness.probes.rows import Windows, read_both
+from flatline.harness.probes.rows import read_both
 from flatline.harness.registry import Check, Cost, Layer
 from flatline.harness.statistics import CHANCE
 from flatline.harness.verdicts import Stage, Status, Verdict
@@ -62,14 +62,12 @@ def _windows(case: Case) -> Verdict:
         )
     flat = [columns.unlevelled(windows.values) for windows in both.train.windows]
     named = [
-        _column(w, i) for w, f in zip(both.train.windows, flat, strict=True) for i in f.nonzero()[0]
+        name
+        for windows, gone in zip(both.train.windows, flat, strict=True)
+        for name, is_gone in zip(windows.names, gone.tolist(), strict=True)
+        if is_gone and name not in both.without_level
     ]
-    kept = [name for name in named if name not in both.without_level]
-    return columns.windows_keep_levels(kept, sum(map(len, flat)))
-
-
-def _column(windows: Windows, index: int) -> str:
-    return f"{windows.path}:{index}"
+    return columns.windows_keep_levels(named, sum(map(len, flat)))
 
 
 def _whole(case: Case) -> Verdict:
