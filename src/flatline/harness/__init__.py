@@ -6,6 +6,7 @@ from flatline.harness.registry import Check, Cost, Layer
 from flatline.harness.subject import Subject
 from flatline.harness.suite import Examination, check, examine, judge
 from flatline.harness.suites import CHECKS
+from flatline.harness.variants import Variants
 from flatline.harness.verdicts import Culprit, Stage, Status, Verdict
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "Stage",
     "Status",
     "Subject",
+    "Variants",
     "Verdict",
     "check",
     "examine",

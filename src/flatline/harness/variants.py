@@ -11,7 +11,20 @@ from flatline.errors import SettingsError
 if TYPE_CHECKING:
     from flatline.harness.subject import Subject
 
-__all__ = ["Variants"]
+__all__ = ["Beside", "Variants"]
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """Another value of a setting, and the settings that it needs to count.
+
+    Args:
+        value: Of the setting.
+        needs: Other settings, changed before and with it.
+    """
+
+    value: Any
+    needs: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,8 +34,8 @@ class Variants:
     Args:
         make: From settings by name to the subject with these changed; an empty mapping
             gives the subject itself. It has to refuse a name that it does not know.
-        others: For each setting a value that is unlike the one in use, or a mapping of
-            settings where it needs others beside it to count.
+        others: For each setting a value that is unlike the one in use; a `Beside` where
+            it counts only with other settings beside it.
         inert: Settings that change neither parameters, batches, scores, loss nor
             optimizer, and may: a folder, a number of epochs.
         strict: Whether an unknown name must be refused.
@@ -64,7 +77,9 @@ class Variants:
                 "Give such as {'hidden': 32}."
             )
 
-    def changes(self, name: str) -> Mapping[str, Any]:
-        """The settings to change so that *name* is another: itself, and what it needs."""
+    def around(self, name: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+        """What to change before *name* and with it: the two differ in that setting alone."""
         value = self.others[name]
-        return value if isinstance(value, Mapping) and name in value else {name: value}
+        if not isinstance(value, Beside):
+            return {}, {name: value}
+        return value.needs, {**value.needs, name: value.value}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sized
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,12 +79,14 @@ def variation(case: Case) -> Variation:
     )
 
 
-def _try(case: Case, variants: Variants, name: str, base: dict[str, str]) -> Tried:
-    changes = variants.changes(name)
-    value = ", ".join(f"{key}={value!r}" for key, value in changes.items())
+def _try(case: Case, variants: Variants, name: str, base: Mapping[str, str]) -> Tried:
+    before, after = variants.around(name)
+    value = ", ".join(f"{key}={value!r}" for key, value in after.items())
     try:
-        for part, print_ in _fingerprints(case, variants.make(changes)):
-            if part in base and print_() != base[part]:
+        # A setting that needs others is held against the subject with these alone.
+        other = dict(_fingerprints(case, variants.make(before))) if before else {}
+        for part, print_ in _fingerprints(case, variants.make(after)):
+            if part in base and print_() != (other[part]() if before else base[part]):
                 return Tried(name, value, changed=part)
     except Exception as error:  # noqa: BLE001 (a subject may raise anything)
         return Tried(name, value, error=f"{type(error).__name__}: {error}")
@@ -157,7 +159,7 @@ def _batches(case: Case) -> list[Any]:
     found: list[Any] = []
     for split in splits:
         batches = case.subject.split(split)
-        found.append(len(batches) if hasattr(batches, "__len__") else None)
+        found.append(len(batches) if isinstance(batches, Sized) else None)
         found.append(case.batch(split))
     return found
 

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 from flatline.harness.registry import Check
-from flatline.harness.suites import contract, degeneracy, drift, metrics
+from flatline.harness.suites import contract, degeneracy, drift, metrics, settings
 
 __all__ = ["CHECKS"]
 
-CHECKS: tuple[Check, ...] = (*contract.CHECKS, *degeneracy.CHECKS, *metrics.CHECKS, *drift.CHECKS)
+CHECKS: tuple[Check, ...] = (
+    *contract.CHECKS,
+    *degeneracy.CHECKS,
+    *metrics.CHECKS,
+    *drift.CHECKS,
+    *settings.CHECKS,
+)

@@ -1,0 +1,54 @@
+"""What our references are evaluated by: the figures of `flatline.metrics`, by horizon."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit
+
+from flatline.evaluation.experiment import Experiment
+from flatline.metrics import class_figures, daily_metrics, forecast_figures
+
+__all__ = ["evaluation_of"]
+
+Floats = NDArray[np.float64]
+Evaluate = Callable[[Floats, Floats, NDArray[np.int64]], dict[str, Any]]
+
+
+def evaluation_of(experiment: Experiment) -> Evaluate:
+    """From scores, targets and days to the figures of every horizon, such as `rank_ic@5`.
+
+    For a model trained on cross-entropy alone, scores are logits of the class.
+    """
+    settings = experiment.settings
+    horizons = settings.data.horizons
+
+    def of_returns(score: Floats, target: Floats, day: NDArray[np.int64]) -> dict[str, Any]:
+        daily = daily_metrics(score, target, day, threads=1)
+        rows = forecast_figures(score, target, day, horizons=horizons, result=daily)
+        more = {"hit_rate": daily.hit_rate.mean(), "tile_spread": daily.tile_spread.mean()}
+        return _named(
+            {"horizon": row.horizon, **asdict(row), **{name: x[k] for name, x in more.items()}}
+            for k, row in enumerate(rows)
+        )
+
+    def of_classes(score: Floats, target: Floats, day: NDArray[np.int64]) -> dict[str, Any]:
+        event = (target > settings.loss.bce_threshold).astype(np.float64)
+        label = np.where(np.isnan(target), np.nan, event)
+        rows = class_figures(expit(score), label, day, horizons=horizons)
+        return _named({k: v for k, v in asdict(row).items() if k != "bins"} for row in rows)
+
+    return of_classes if set(settings.loss.weights) == {"bce"} else of_returns
+
+
+def _named(rows: Any) -> dict[str, Any]:  # noqa: ANN401 (figures by name, a mapping per horizon)
+    return {
+        f"{name}@{row['horizon']}": value
+        for row in rows
+        for name, value in row.items()
+        if name != "horizon"
+    }
