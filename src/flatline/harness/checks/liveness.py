@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ from torch import nn
 
 from flatline.harness.verdicts import Stage, Status, Verdict, module_culprit
 
-__all__ = ["blocks_get_gradient", "blocks_move"]
+__all__ = ["blocks_get_gradient", "blocks_move", "optimizer_holds_all"]
 
 # A gradient this much smaller than the model's largest changes no digit of a
 # float32 that both contribute to.
@@ -86,6 +86,45 @@ def blocks_move(model: nn.Module, movement: Mapping[str, float], *, steps: int) 
             remedy="Give its parameters to the optimizer, after the last module is replaced.",
         )
         if still
+        else None,
+    )
+
+
+def optimizer_holds_all(
+    model: nn.Module, gradients: Mapping[str, float], held: Collection[str], *, strangers: int = 0
+) -> Verdict:
+    """The optimizer must hold every parameter that gets gradient.
+
+    Args:
+        model: Names and modules, for the culprit.
+        gradients: Largest absolute gradient of each parameter that asks for one.
+        held: Parameters that the optimizer holds.
+        strangers: Tensors that it holds and the model does not.
+    """
+    orphans = sorted(n for n, g in gradients.items() if g != 0.0 and n not in held)
+    with_gradient = sum(g != 0.0 for g in gradients.values())
+    stale = f", and holds {strangers} that are no longer the model's" if strangers else ""
+    owner = orphans[0].rpartition(".")[0] if orphans else ""
+    return Verdict(
+        check="optimizer_holds_all",
+        stage=Stage.STEP,
+        status=Status.FAIL if orphans else Status.PASS,
+        value=float(len(orphans)),
+        bound=0.0,
+        unit="parameters that get gradient and are not in the optimizer",
+        measured=(
+            f"the optimizer lacks {len(orphans)} of {with_gradient} parameters that get "
+            f"gradient{stale}, expected none"
+        ),
+        false_alarm_rate=0.0,
+        hint=f"{_some(orphans)} will never move." if orphans else "",
+        culprit=module_culprit(
+            owner or orphans[0],
+            model.get_submodule(owner),
+            evidence=f"{orphans[0]} gets gradient {gradients[orphans[0]]:.3g} and is in no group",
+            remedy="Make the optimizer after the last layer is made or replaced.",
+        )
+        if orphans
         else None,
     )
 

@@ -2,18 +2,55 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from flatline.harness.card import signature_card
 from flatline.harness.case import Case
-from flatline.harness.checks import contract, liveness
+from flatline.harness.checks import contract, copies, interface, liveness, modes, precision
+from flatline.harness.probes.copies import Copied, by_state, copied, fresh, pickled
+from flatline.harness.probes.interface import called, one_by_one, readings
+from flatline.harness.probes.modes import eval_mode, train_mode
+from flatline.harness.probes.passes import first_steps
+from flatline.harness.probes.precision import in_bfloat16, in_float64, nudged
+from flatline.harness.probes.saving import saved
 from flatline.harness.probes.smoke import smoke
 from flatline.harness.registry import Check, Cost, Layer
-from flatline.harness.verdicts import Stage, Verdict
+from flatline.harness.verdicts import Stage, Status, Verdict
 
-__all__ = ["CHECKS"]
+__all__ = ["CHECKS", "pinned"]
 
 
-def _get_gradient(case: Case) -> Verdict:
-    run = case.of(smoke)
-    return liveness.blocks_get_gradient(run.model, run.gradients)
+def pinned(case: Case, differs: Callable[[str], Sequence[str]] | None) -> Verdict:
+    """Hold the signature against a snapshot.
+
+    Args:
+        case: Whose signature.
+        differs: From the card to the lines in which it differs from the snapshot; None
+            where nobody keeps one.
+    """
+    if differs is None:
+        return interface.signature_pinned("", None)
+    card = signature_card(case)
+    return interface.signature_pinned(card, differs(card))
+
+
+def _exact(case: Case) -> bool:
+    return case.place.device.type == "cpu"
+
+
+def _hold(case: Case) -> Verdict:
+    found = case.of(first_steps)
+    if found.held is None:
+        return Verdict(
+            check="optimizer_holds_all",
+            stage=Stage.STEP,
+            status=Status.SKIP,
+            measured="not judged: the subject trains by its own `fit`, and has no `optimizer`",
+        )
+    return liveness.optimizer_holds_all(
+        found.model, found.gradients, found.held, strangers=found.strangers
+    )
 
 
 def _move(case: Case) -> Verdict:
@@ -23,39 +60,179 @@ def _move(case: Case) -> Verdict:
 
 def _agree(case: Case) -> Verdict:
     run = case.of(smoke)
-    exact = case.place.device.type == "cpu"
-    return contract.evaluations_agree(run.scored.score, run.again, exact=exact)
+    return contract.evaluations_agree(run.scored.score, run.again, exact=_exact(case))
 
 
-CHECKS = (
-    Check(
-        id="blocks_get_gradient",
-        says="Every module that owns parameters gets gradient from the loss.",
+def _copy(check: str, probe: Callable[[Case], Copied], way: str) -> Callable[[Case], Verdict]:
+    return lambda case: copies.copy_agrees(check, case.of(probe), way=way, exact=_exact(case))
+
+
+def _check(
+    name: str,
+    says: str,
+    stage: Stage,
+    judge: Callable[[Case], Verdict],
+    *,
+    needs: tuple[str, ...] = (),
+) -> Check:
+    """A check of this layer: nothing in it is left to chance."""
+    return Check(
+        id=name,
+        says=says,
         layer=Layer.CONTRACT,
-        stage=Stage.START,
+        stage=stage,
         false_alarm_rate=0.0,
-        cost=Cost.TRAINING,
-        judge=_get_gradient,
-        shares="smoke",
+        cost=Cost.PASSES,
+        judge=judge,
+        needs=needs,
+    )
+
+
+def _trained(check: Check) -> Check:
+    return replace(check, cost=Cost.TRAINING, shares="smoke")
+
+
+CHECKS: tuple[Check, ...] = (
+    _check(
+        "call_fits_forward",
+        "The batches fit the forward of the model.",
+        Stage.STATIC,
+        lambda case: interface.call_fits_forward(case.of(called)),
     ),
-    Check(
-        id="blocks_move",
-        says="Every module that owns trainable parameters has moved after the training.",
-        layer=Layer.CONTRACT,
-        stage=Stage.TRAINED,
-        false_alarm_rate=0.0,
-        cost=Cost.TRAINING,
-        judge=_move,
-        shares="smoke",
+    _check(
+        "signature_pinned",
+        "Signature, inputs, outputs and state are those of the snapshot.",
+        Stage.STATIC,
+        lambda case: pinned(case, None),
+        needs=("snapshot",),
     ),
-    Check(
-        id="evaluations_agree",
-        says="Two passes in eval mode give the same scores, on the CPU bit for bit.",
-        layer=Layer.CONTRACT,
-        stage=Stage.EVALUATION,
-        false_alarm_rate=0.0,
-        cost=Cost.TRAINING,
-        judge=_agree,
-        shares="smoke",
+    _check(
+        "models_are_fresh",
+        "Two models share no weights, and of one seed are equal.",
+        Stage.STATIC,
+        lambda case: copies.models_are_fresh(case.of(fresh)),
+    ),
+    _check(
+        "nothing_frozen",
+        "No parameter is kept from training but those declared.",
+        Stage.STATIC,
+        lambda case: copies.nothing_frozen(case.of(fresh), meant=case.subject.frozen),
+    ),
+    _check(
+        "positional_call_refused",
+        "A model that takes one mapping refuses tensors given one by one.",
+        Stage.START,
+        lambda case: interface.positional_call_refused(case.of(one_by_one)),
+    ),
+    _check(
+        "outputs_hold_scores",
+        "The outputs hold one finite score for each row and horizon.",
+        Stage.START,
+        lambda case: interface.outputs_hold_scores(case.of(readings)),
+    ),
+    _check(
+        "loss_is_a_number",
+        "The loss of a batch is one finite number with a gradient.",
+        Stage.START,
+        lambda case: interface.loss_is_a_number(case.of(readings)),
+    ),
+    _check(
+        "eval_mode_is_still",
+        "In eval mode no module trains, and a pass changes no state.",
+        Stage.START,
+        lambda case: modes.eval_mode_is_still(case.of(eval_mode)),
+    ),
+    _check(
+        "modes_agree",
+        "Train mode and eval mode differ only through dropout and batch statistics.",
+        Stage.START,
+        lambda case: modes.modes_agree(case.of(train_mode)),
+    ),
+    _check(
+        "float64_agrees",
+        "Scores in float32 are those in float64.",
+        Stage.START,
+        lambda case: precision.float64_agrees(case.of(in_float64)),
+    ),
+    _check(
+        "bf16_agrees",
+        "Scores under autocast to bfloat16 are those in float32.",
+        Stage.START,
+        lambda case: precision.bf16_agrees(case.of(in_bfloat16)),
+    ),
+    _check(
+        "well_conditioned",
+        "A tiny change of the inputs makes a small change of the scores.",
+        Stage.START,
+        lambda case: precision.well_conditioned(case.of(nudged)),
+    ),
+    _check(
+        "blocks_get_gradient",
+        "Every module that owns parameters gets gradient from the loss.",
+        Stage.START,
+        lambda case: liveness.blocks_get_gradient(
+            case.of(first_steps).model, case.of(first_steps).gradients
+        ),
+    ),
+    _check(
+        "optimizer_holds_all",
+        "The optimizer holds every parameter that gets gradient.",
+        Stage.STEP,
+        _hold,
+    ),
+    _check(
+        "deepcopy_agrees",
+        "A deep copy of the model scores as the model does.",
+        Stage.STEP,
+        _copy("deepcopy_agrees", copied, "copy.deepcopy"),
+    ),
+    _check(
+        "pickle_agrees",
+        "A model sent to a worker process scores as the model does.",
+        Stage.STEP,
+        _copy("pickle_agrees", pickled, "pickled as for a worker process"),
+    ),
+    _check(
+        "state_round_trips",
+        "A fresh model that takes over a state_dict scores as its owner does.",
+        Stage.STEP,
+        lambda case: copies.state_round_trips(case.of(by_state), exact=_exact(case)),
+    ),
+    _check(
+        "saved_model_agrees",
+        "What is loaded scores as what was saved.",
+        Stage.STEP,
+        lambda case: copies.saved_model_agrees(case.of(saved), exact=_exact(case)),
+        needs=("save", "load"),
+    ),
+    _check(
+        "loading_runs_no_code",
+        "Loading a file imports and runs nothing that the file names.",
+        Stage.STATIC,
+        lambda case: copies.loading_runs_no_code(case.of(saved)),
+        needs=("save", "load"),
+    ),
+    _check(
+        "fitted_values_saved",
+        "Columns, normaliser and all else that was fitted come back with the weights.",
+        Stage.STATIC,
+        lambda case: copies.fitted_values_saved(case.of(saved), case.subject.fitted or {}),
+        needs=("save", "load", "fitted"),
+    ),
+    _trained(
+        _check(
+            "blocks_move",
+            "Every module that owns trainable parameters has moved after the training.",
+            Stage.TRAINED,
+            _move,
+        )
+    ),
+    _trained(
+        _check(
+            "evaluations_agree",
+            "Two passes in eval mode give the same scores, on the CPU bit for bit.",
+            Stage.EVALUATION,
+            _agree,
+        )
     ),
 )
