@@ -11,7 +11,7 @@ from torch import Tensor
 from flatline.harness.inputs import Input, Role
 from flatline.harness.trees import leaves, map_tensors, write
 
-__all__ = ["Rows", "another_graph", "rolled", "spread_of", "without_edges"]
+__all__ = ["Rows", "another_graph", "half_the_edges", "spread_of", "traded", "without_edges"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -92,17 +92,24 @@ class Rows:
         return replace(self, inputs=map_tensors(replaced, self.inputs))
 
 
-def rolled(x: Tensor, part: Input) -> Tensor:
-    """Every row with the values of another row; noise where all rows have the same.
+def traded(x: Tensor, part: Input) -> Tensor:
+    """Every row, or edge, with the values of another; noise where all have the same.
 
     Values stay among those that there are: a model may take a logarithm of them.
     """
-    axis = part.axes.index("rows")
-    other = x.roll(int(torch.randint(1, max(x.shape[axis], 2), ())), axis)
+    axis = part.axes.index("rows" if "rows" in part.axes else "edges")
+    # No shift: of stocks in the same order every day a shift by a day would find the same ones.
+    other = x.index_select(axis, _mixed(x.shape[axis]).to(x.device))
     if not x.is_floating_point():
         return other
     alike = (other == x).movedim(axis, 0).all(0, keepdim=True).movedim(0, axis)
     return torch.where(alike, x + spread_of(x, part) * torch.randn_like(x), other)
+
+
+def _mixed(count: int) -> Tensor:
+    """An order in which something is elsewhere, where there is more than one."""
+    order = torch.randperm(count)
+    return order.roll(1) if bool((order == torch.arange(count)).all()) else order
 
 
 def spread_of(x: Tensor, part: Input) -> Tensor:
@@ -119,13 +126,12 @@ def spread_of(x: Tensor, part: Input) -> Tensor:
 
 def without_edges(rows: Rows) -> Rows:
     """The same rows with a graph that has no edge."""
-    by_path = {part.path: part for part in rows.parts}
+    return _with_edges(rows, torch.zeros(_edges_of(rows), dtype=torch.bool))
 
-    def none(path: str, x: Tensor) -> Tensor:
-        axis = by_path[path].axis("edges")
-        return x if axis is None else x.narrow(axis, 0, 0)
 
-    return replace(rows, inputs=map_tensors(none, rows.inputs))
+def half_the_edges(rows: Rows) -> Rows:
+    """The same rows with every edge there or not, as a coin says."""
+    return _with_edges(rows, torch.rand(_edges_of(rows)) < 0.5)
 
 
 def another_graph(rows: Rows) -> Rows:
@@ -142,3 +148,18 @@ def another_graph(rows: Rows) -> Rows:
     ends = torch.stack([sources, edges[1]])
     moved = ends if part.axes[0] == "ends" else ends.T
     return replace(rows, inputs=write(rows.inputs, part.path, moved))
+
+
+def _edges_of(rows: Rows) -> int:
+    edges = rows.edges()
+    return 0 if edges is None else edges.shape[1]
+
+
+def _with_edges(rows: Rows, kept: Tensor) -> Rows:
+    by_path = {part.path: part for part in rows.parts}
+
+    def some(path: str, x: Tensor) -> Tensor:
+        axis = by_path[path].axis("edges")
+        return x if axis is None else x.index_select(axis, kept.nonzero().flatten().to(x.device))
+
+    return replace(rows, inputs=map_tensors(some, rows.inputs))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -13,7 +14,7 @@ from flatline.harness.case import Case
 from flatline.harness.declared import column_name, token_of
 from flatline.harness.inputs import Input, Role
 from flatline.harness.probes.bench import Bench, bench_of, rows_from
-from flatline.harness.probes.edits import Rows, another_graph, rolled, without_edges
+from flatline.harness.probes.edits import Rows, another_graph, half_the_edges, traded, without_edges
 from flatline.harness.probes.smoke import smoke
 from flatline.harness.trees import map_tensors, read, write
 
@@ -99,7 +100,7 @@ def changed(rows: Rows, one: Influence) -> Rows:
     if one.part is Part.EDGES:
         return another_graph(rows)
     x = read(rows.inputs, part.path)
-    other = _other(x, part)
+    other = traded(x, part)
     if one.part in (Part.LEVEL, Part.SCALE):
         other = dict(_levels(x, part, part.axes.index("lookback")))[one.part]
     elif one.index is not None:
@@ -111,7 +112,7 @@ def changed(rows: Rows, one: Influence) -> Rows:
 def influences(bench: Bench, rows: Rows) -> Influences:
     """The influence of all inputs on a model's scores."""
     score = bench.read(rows)
-    everything = _replaced(rows, lambda part, x: rolled(x, part))
+    everything = _replaced(rows, lambda part, x: traded(x, part))
     whole = _size(bench.read(everything) - score)
     alive = bool((whole > bench.noise(rows, score)).any())
     unit = torch.where(whole > 0, whole, torch.inf)
@@ -127,7 +128,9 @@ def influences(bench: Bench, rows: Rows) -> Influences:
         if reason:
             untried.append((token_of(part), reason))
         elif part.role is Role.EDGES:
-            most = max(moved(without_edges(rows)), moved(another_graph(rows)))
+            graphs = (without_edges(rows), half_the_edges(rows), another_graph(rows))
+            # A mean over no neighbours is no number: that has a verdict of its own.
+            most = max((m for m in map(moved, graphs) if math.isfinite(m)), default=math.inf)
             found.append(Influence(token_of(part), Part.EDGES, part, None, most))
         else:
             found += _of_input(bench, rows, part, moved, gradients.get(part.path))
@@ -142,7 +145,7 @@ def _of_input(
     gradient: Tensor | None,
 ) -> Iterator[Influence]:
     x = read(rows.inputs, part.path)
-    other = _other(x, part)
+    other = traded(x, part)
 
     def tried(value: Tensor) -> float:
         return moved(replace(rows, inputs=write(rows.inputs, part.path, value)))
@@ -229,13 +232,6 @@ def _replaced(rows: Rows, change: Callable[[Input, Tensor], Tensor]) -> Rows:
         return change(part, x) if tried else x
 
     return replace(rows, inputs=map_tensors(changed, rows.inputs))
-
-
-def _other(x: Tensor, part: Input) -> Tensor:
-    """Every row with the values of another, or every edge with those of another."""
-    if part.axis("rows") is not None:
-        return rolled(x, part)
-    return x.roll(1, part.axes.index("edges"))
 
 
 def _one_of(x: Tensor, other: Tensor, axis: int, index: int) -> Tensor:

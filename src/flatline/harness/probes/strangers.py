@@ -73,6 +73,8 @@ def ground(case: Case) -> _Ground:
         # Some weight was 0 for a reason, such as a variance that must not be negative.
         bench = bench_of(case, case.model(), rows)
         score = bench.read(rows)
+    # Twice after the same batch: what a model keeps from batch to batch is no noise.
+    score = bench.read(rows)
     again = (bench.read(rows) - score).abs().amax(0)
     noise = torch.maximum(bench.noise(rows, score), again)
     return _Ground(bench, rows, score, noise, hears_of(case.subject, rows.parts))
@@ -116,7 +118,9 @@ def composition(case: Case) -> Change:
     kept = _some_days(day)
     if found.hears == "past":
         kept = day <= day.sort().values[(day.numel() - 1) // 2]
-    elif found.hears == "none" or (kept is None and found.hears == "edges"):
+    elif found.hears == "none":
+        kept = _half(day.numel(), day.device)
+    elif kept is None and found.hears == "edges":
         # Within a day, whoever is joined by no edge is a stranger.
         bare = without_edges(found.rows)
         found = found._replace(rows=bare, score=found.bench.read(bare))
@@ -179,6 +183,7 @@ def targets(case: Case) -> Change:
     whole = replace(rows, inputs=inputs, day=subject.day_of(inputs))
     found = case.of(ground)
     before = found.bench.read(whole)
+    noise = found.bench.noise(whole, before)
     for _, x in leaves(held):
         # An expanded tensor has one number in many places, and cannot be written to.
         if x.is_floating_point() and 0 not in x.stride():
@@ -191,7 +196,6 @@ def targets(case: Case) -> Change:
     changed = replace(whole, inputs=map_tensors(other, whole.inputs))
     again = found.bench.read(changed) - before
     most = torch.maximum(moved.abs(), again.abs())
-    noise = found.bench.noise(whole, before)
     return found._replace(score=before, noise=noise).change(most)
 
 
