@@ -84,8 +84,8 @@ def pathway_learned(
         unit="correlation of the scores with what was planted",
         measured=(
             f"scores follow {worst.name} by {listed} (correlation by horizon) after {found.steps} "
-            f"steps on targets planted there; {_called(column, names)} has {value:.3f}, expected more than "
-            f"{bound:.3f}"
+            f"steps on targets planted there; {_called(column, names)} has {value:.3f}, expected "
+            f"more than {bound:.3f}"
         ),
         # How often the same model, scored on other rows, would stay under the bound.
         false_alarm_rate=float(np.minimum(1.0, stats.norm.cdf(margins).sum())) if passed else None,
@@ -131,9 +131,9 @@ def both_halves_learned(
         bound=least,
         unit="rise of the scores with the targets, of one half over the other",
         measured=(
-            f"per unit of target, scores of {_called(column, names)} rise by {low[column]:.3g} over "
-            f"the lower half of the rows and by {high[column]:.3g} over the upper one, a ratio of "
-            f"{ratio[column]:.2g}, expected at least {least:g}"
+            f"per unit of target, scores of {_called(column, names)} rise by {low[column]:.3g} "
+            f"over the lower half of the rows and by {high[column]:.3g} over the upper one, a "
+            f"ratio of {ratio[column]:.2g}, expected at least {least:g}"
         ),
         hint=""
         if passed

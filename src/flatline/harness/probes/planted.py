@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from flatline.harness.permutation import agreement, deal
 from flatline.harness.probes.pathways import Kind, Pathway, Planting, heard, pathways_of, plant
 from flatline.harness.probes.scoring import forward
 from flatline.harness.probes.smoke import train
-from flatline.harness.probes.targets import label_path, relabel
+from flatline.harness.probes.targets import LabelPlace
 from flatline.harness.statistics import Estimate
 from flatline.metrics.blocks import DayBlocks
 from flatline.metrics.variance import within_day
@@ -77,12 +77,6 @@ class Planted:
     steps: int
 
 
-class _Layout(NamedTuple):
-    pathways: tuple[Pathway, ...]
-    path: str
-    horizons: int
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class _Batch:
     inputs: Any
@@ -111,12 +105,12 @@ def planted(case: Case) -> Planted:
         return Planted((), nothing, nothing, np.zeros(0), np.zeros(0, np.int64), 0)
     with torch.no_grad():
         score = subject.score_of(forward(subject, model, inputs, case.place))
-    layout = _Layout(pathways, label_path(subject, targets, score), score.shape[1])
+    place = LabelPlace.find(subject, targets, score)
     draw = np.random.default_rng(case.seed_of("planted"))
 
     def batches(split: str) -> Iterator[_Batch]:
         for own, happened in case.batches(split):
-            yield _planted(case, own, happened, layout, draw)
+            yield _planted(place, own, happened, pathways, draw)
 
     found: list[Planted] = []
 
@@ -137,20 +131,17 @@ def planted(case: Case) -> Planted:
 
 
 def _planted(
-    case: Case,
+    place: LabelPlace,
     inputs: Any,  # noqa: ANN401 (the subject's own)
     targets: Any,  # noqa: ANN401
-    layout: _Layout,
+    pathways: Sequence[Pathway],
     draw: np.random.Generator,
 ) -> _Batch:
-    subject = case.subject
-    group = subject.group_of(inputs)
-    ids = group.cpu().numpy()
-    labels = subject.labels_of(targets, torch.empty(len(ids), layout.horizons))
-    inputs, plantings = plant(subject, inputs, layout.pathways, draw)
-    shares = [pathway.weight for pathway in layout.pathways]
+    ids = place.subject.group_of(inputs).cpu().numpy()
+    inputs, plantings = plant(place.subject, inputs, pathways, draw)
+    shares = [pathway.weight for pathway in pathways]
     order = np.average([one.value for one in plantings], axis=0, weights=shares)
-    targets, label = relabel(targets, layout.path, labels, lambda own: deal(own, order, ids))
+    targets, label = place.put(targets, len(ids), lambda own: deal(own, order, ids))
     return _Batch(inputs, targets, label, order, ids, plantings)
 
 

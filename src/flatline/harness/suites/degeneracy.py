@@ -18,6 +18,7 @@ from flatline.harness.probes.trace import point_of_death, trace
 from flatline.harness.registry import Check, Cost, Layer
 from flatline.harness.statistics import concordance
 from flatline.harness.subject import Subject
+from flatline.harness.suites import planted
 from flatline.harness.suites.reading import array, array_or_none, floor_of
 from flatline.harness.verdicts import Culprit, Stage, Status, Verdict, module_culprit
 from flatline.metrics.daily import daily_rank_ic
@@ -221,4 +222,5 @@ CHECKS = (
         needs=("probabilities",),
         shares="smoke",
     ),
+    *planted.CHECKS,
 )

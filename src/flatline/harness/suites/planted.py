@@ -1,11 +1,13 @@
-"""The learning part of the degeneracy layer: what is planted in the inputs comes through."""
+"""The learning part of the degeneracy layer: planted targets come through, others do not."""
 
 from __future__ import annotations
 
 from functools import partial
 
 from flatline.harness.case import Case
+from flatline.harness.checks.memory import learned_by_heart, nothing_of_others
 from flatline.harness.checks.planted import IDS, both_halves_learned, pathway_learned
+from flatline.harness.probes.memory import memory
 from flatline.harness.probes.pathways import Kind
 from flatline.harness.probes.planted import planted
 from flatline.harness.registry import Check, Cost, Layer
@@ -31,6 +33,14 @@ def _halves(case: Case) -> Verdict:
     return both_halves_learned(case.of(planted), names=case.subject.horizons)
 
 
+def _heart(case: Case) -> Verdict:
+    return learned_by_heart(case.of(memory))
+
+
+def _others(case: Case) -> Verdict:
+    return nothing_of_others(case.of(memory))
+
+
 CHECKS = (
     *(
         Check(
@@ -54,5 +64,25 @@ CHECKS = (
         cost=Cost.TRAINING,
         judge=_halves,
         shares="planted",
+    ),
+    Check(
+        id="overfits_one_batch",
+        says="A few rows with labels dealt out at random can be learned by heart.",
+        layer=Layer.DEGENERACY,
+        stage=Stage.TRAINED,
+        false_alarm_rate=CHANCE,
+        cost=Cost.TRAINING,
+        judge=_heart,
+        shares="memory",
+    ),
+    Check(
+        id="shuffled_targets_show_nothing",
+        says="Scores do not follow labels dealt out at random to rows never learned.",
+        layer=Layer.DEGENERACY,
+        stage=Stage.TRAINED,
+        false_alarm_rate=CHANCE,
+        cost=Cost.TRAINING,
+        judge=_others,
+        shares="memory",
     ),
 )
