@@ -8,6 +8,7 @@ import sys
 import typer
 
 from flatline.cli.backtest import backtest
+from flatline.cli.baseline import baseline
 from flatline.cli.checkpoint import checkpoint
 from flatline.cli.checks import checks
 from flatline.cli.doctor import doctor
@@ -34,6 +35,7 @@ app = typer.Typer(
 COMMANDS = (
     gate,
     checks,
+    baseline,
     train,
     evaluate,
     backtest,

@@ -26,6 +26,8 @@ def evaluation_of(experiment: Experiment) -> Evaluate:
     """
     settings = experiment.settings
     horizons = settings.data.horizons
+    # Of a series, a day has one row, and no class within it.
+    left_out = {"bins", *(("auc_day", "undefined_days") if settings.data.series else ())}
 
     def of_returns(score: Floats, target: Floats, day: NDArray[np.int64]) -> dict[str, Any]:
         daily = daily_metrics(score, target, day, threads=1)
@@ -40,7 +42,7 @@ def evaluation_of(experiment: Experiment) -> Evaluate:
         event = (target > settings.loss.bce_threshold).astype(np.float64)
         label = np.where(np.isnan(target), np.nan, event)
         rows = class_figures(expit(score), label, day, horizons=horizons)
-        return _named({k: v for k, v in asdict(row).items() if k != "bins"} for row in rows)
+        return _named({k: v for k, v in asdict(row).items() if k not in left_out} for row in rows)
 
     return of_classes if set(settings.loss.weights) == {"bce"} else of_returns
 

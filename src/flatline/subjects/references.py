@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from flatline.subjects.attention import attends, attention_weights
 from flatline.subjects.evaluating import evaluation_of
 from flatline.subjects.reading import columns_of, unread_by
 from flatline.subjects.variants import variants_of
+from flatline.subjects.terms import terms_of
 from flatline.training.optimizer import make_optimizer
 
 __all__ = ["REFERENCES", "find_reference", "reference", "subject_of"]
@@ -83,7 +85,9 @@ def subject_of(experiment: Experiment, *, name: str) -> Subject:
         attention=attention_weights if attends(experiment.model()) else None,
         horizons=experiment.settings.data.horizons,
         evaluate=evaluation_of(experiment),
+        terms=terms_of(experiment),
         settings=variants_of(experiment.settings, partial(subject_of, name=name)),
+        baseline=_baseline(experiment, name),
         **_classes(experiment),
     )
 
@@ -101,6 +105,14 @@ def expected_of(experiment: Experiment) -> NDArray[np.float64] | None:
     chances = market.touch_probability(settings.data.horizons, rise=settings.loss.bce_threshold)
     found: NDArray[np.float64] = chances[np.searchsorted(market.dates, experiment.panel.dates)]
     return found[:, None]
+
+
+def _baseline(experiment: Experiment, name: str) -> Path | None:
+    """Of a reference as it is; with other settings its numbers are others."""
+    own = GATE_SETTINGS.get(name)
+    if own is None or experiment.settings != load_settings(own, environ={}):
+        return None
+    return own.parent / "baselines" / f"{name}.json"
 
 
 def _held_out() -> tuple[Split, Split]:

@@ -56,6 +56,8 @@ def out_of_order(a: Audited) -> list[Breach]:
     found = []
     for name in ordered(a):
         perfect, good, noise = (a.number(s, name) for s in ("perfect", "good", "noise"))
+        if all(map(math.isnan, (perfect, good, noise))):
+            continue  # Undefined of all scores: it claims nothing.
         sign = -1.0 if a.measures[name] == Measure.ERROR else 1.0
         # Perfect days do not differ: their mean over their spread is undefined, or huge.
         best = math.isnan(perfect) and a.measures[name] == Measure.RATIO
@@ -127,7 +129,7 @@ def deaf(a: Audited) -> list[Breach]:
     found = []
     for name in listening(a):
         said = [a.number(s, name) for s in ("good", "noise", "perfect", "stretched", "inverted")]
-        if len({f"{x:.12g}" for x in said}) == 1:
+        if len({f"{x:.12g}" for x in said}) == 1 and not math.isnan(said[0]):
             found.append(Breach(name, f"is {said[0]:.3g} whatever the scores are"))
     return found
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from flatline.harness.registry import Check
-from flatline.harness.suites import contract, degeneracy, drift, metrics, settings
+from flatline.harness.suites import baseline, contract, degeneracy, dependence, drift, metrics, settings
 
 __all__ = ["CHECKS"]
 
 CHECKS: tuple[Check, ...] = (
     *contract.CHECKS,
+    *dependence.CHECKS,
     *degeneracy.CHECKS,
     *metrics.CHECKS,
     *drift.CHECKS,
     *settings.CHECKS,
+    *baseline.CHECKS,
 )
