@@ -9,10 +9,13 @@ import torch
 
 from flatline.harness.probes.copies import Copied, Fresh
 from flatline.harness.probes.saving import Saved
+from flatline.harness.probes.strays import Strays
 from flatline.harness.verdicts import Culprit, Stage, Status, Verdict, module_culprit
 
-__all__ = ["copy_agrees", "fitted_values_saved", "loading_runs_no_code", "models_are_fresh",
-           "nothing_frozen", "saved_model_agrees", "state_round_trips"]  # fmt: skip
+__all__ = [
+    "copy_agrees", "fitted_values_saved", "loading_runs_no_code", "models_are_fresh",
+    "nothing_frozen", "saved_model_agrees", "state_round_trips", "tensors_move_along",
+]  # fmt: skip
 
 
 def models_are_fresh(found: Fresh) -> Verdict:
@@ -175,6 +178,33 @@ def fitted_values_saved(found: Saved, fitted: Mapping[str, Any]) -> Verdict:
             "Write it beside the weights, and return it from `load`.",
         )
         if at_fault
+        else None,
+    )
+
+
+def tensors_move_along(found: Strays) -> Verdict:
+    """A tensor that the forward uses must be a parameter or a buffer, or be moved there."""
+    first = found.met[0] if found.met else None
+    return Verdict(
+        check="tensors_move_along",
+        stage=Stage.START,
+        status=Status.FAIL if first else Status.PASS,
+        value=float(len(found.met)),
+        bound=0.0,
+        unit="plain tensors that are used where they are",
+        measured=(
+            f"of {found.kept} tensors that are neither parameters nor buffers, {len(found.met)} "
+            "are used together with others without being moved to them, expected none"
+        ),
+        false_alarm_rate=0.0,
+        hint="On a GPU the forward would raise." if first else "",
+        culprit=module_culprit(
+            first.path,
+            found.model.get_submodule(first.path),
+            evidence=f"its attribute {first.attribute} meets other tensors in {first.operation}",
+            remedy=f"Write `self.register_buffer({first.attribute!r}, ...)`.",
+        )
+        if first
         else None,
     )
 

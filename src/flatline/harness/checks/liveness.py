@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import numpy as np
 import torch
@@ -21,7 +21,7 @@ GRADIENT_FLOOR = torch.finfo(torch.float32).eps
 def blocks_get_gradient(
     model: nn.Module, gradients: Mapping[str, float], *, floor: float = GRADIENT_FLOOR
 ) -> Verdict:
-    """At start, every module that owns parameters must get gradient from the loss.
+    """Within the first steps, every module that owns parameters must get gradient.
 
     Args:
         model: Names and modules, for the culprit.
@@ -33,7 +33,7 @@ def blocks_get_gradient(
     # What is not a number comes first: it is worse than nothing.
     worst = min(blocks, key=lambda name: (math.isfinite(blocks[name]), blocks[name]), default="")
     share = blocks[worst] / top if top else 0.0
-    dead = sorted(name for name, largest in blocks.items() if not largest > floor * top)
+    dead = _inner_first(name for name, largest in blocks.items() if not largest > floor * top)
     return Verdict(
         check="blocks_get_gradient",
         stage=Stage.START,
@@ -48,7 +48,7 @@ def blocks_get_gradient(
         false_alarm_rate=0.0,
         hint=f"No gradient, or none that is a number, reaches {_some(dead)}." if dead else "",
         culprit=module_culprit(
-            dead[0],
+            dead[0] or "the model itself",
             model.get_submodule(dead[0]),
             evidence=f"largest gradient {blocks[dead[0]]:.3g}, of the model {top:.3g}",
             remedy="Look for a detach, a gate at 0 or an unused output between it and the scores.",
@@ -67,7 +67,7 @@ def blocks_move(model: nn.Module, movement: Mapping[str, float], *, steps: int) 
         steps: Optimizer steps taken.
     """
     trained = {n: m for n, m in movement.items() if model.get_parameter(n).requires_grad}
-    still = sorted(name for name, largest in _by_module(trained).items() if not largest > 0.0)
+    still = _inner_first(n for n, largest in _by_module(trained).items() if not largest > 0.0)
     moved = len(_by_module(trained)) - len(still)
     return Verdict(
         check="blocks_move",
@@ -80,7 +80,7 @@ def blocks_move(model: nn.Module, movement: Mapping[str, float], *, steps: int) 
         false_alarm_rate=0.0,
         hint=f"{_some(still)} never moved." if still else "",
         culprit=module_culprit(
-            still[0],
+            still[0] or "the model itself",
             model.get_submodule(still[0]),
             evidence=f"changed by 0 in {steps} steps",
             remedy="Give its parameters to the optimizer, after the last module is replaced.",
@@ -127,6 +127,11 @@ def optimizer_holds_all(
         if orphans
         else None,
     )
+
+
+def _inner_first(names: Iterable[str]) -> list[str]:
+    # The model itself comes last: a module within says more of where to look.
+    return sorted(names, key=lambda name: (name == "", name))
 
 
 def _by_module(of_parameters: Mapping[str, float]) -> dict[str, float]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import is_parametrized
 
 from flatline.harness.case import Case
 from flatline.harness.probes.passes import another, eval_score, first_steps
@@ -72,7 +73,10 @@ def fresh(case: Case) -> Fresh:
     return Fresh(
         model=one,
         shared=tuple(n for n, x, y in both if x.numel() and x.data_ptr() == y.data_ptr()),
-        apart=tuple(n for n, x, y in both if x.shape != y.shape or not _equal(x, y)),
+        apart=(
+            *sorted(set(first) ^ set(second)),
+            *(n for n, x, y in both if x.shape != y.shape or not _equal(x, y)),
+        ),
         frozen=tuple(n for n, p in off.items() if _learns(one, n) or _differs(p, rest.get(n))),
         trained=tuple(n for n, p in one.named_parameters() if p.requires_grad),
     )
@@ -83,8 +87,15 @@ def copied(case: Case) -> Copied:
     return _through(case, copy.deepcopy)
 
 
-def pickled(case: Case) -> Copied:
-    """A model that has taken a few steps, pickled as it would be for a worker process."""
+def pickled(case: Case) -> Copied | None:
+    """A model that has taken a few steps, pickled as it would be for a worker process.
+
+    None where it has parametrized modules: torch itself refuses to pickle those, and sends
+    their state.
+    """
+    model = case.of(first_steps).model
+    if any(is_parametrized(module) for module in model.modules()):
+        return None
     return _through(case, _pickle)
 
 

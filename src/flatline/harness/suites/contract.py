@@ -8,13 +8,14 @@ from dataclasses import replace
 from flatline.harness.card import signature_card
 from flatline.harness.case import Case
 from flatline.harness.checks import contract, copies, interface, liveness, modes, precision
-from flatline.harness.probes.copies import Copied, by_state, copied, fresh, pickled
+from flatline.harness.probes.copies import by_state, copied, fresh, pickled
 from flatline.harness.probes.interface import called, one_by_one, readings
 from flatline.harness.probes.modes import eval_mode, train_mode
 from flatline.harness.probes.passes import first_steps
 from flatline.harness.probes.precision import in_bfloat16, in_float64, nudged
 from flatline.harness.probes.saving import saved
 from flatline.harness.probes.smoke import smoke
+from flatline.harness.probes.strays import strays
 from flatline.harness.registry import Check, Cost, Layer
 from flatline.harness.verdicts import Stage, Status, Verdict
 
@@ -63,8 +64,21 @@ def _agree(case: Case) -> Verdict:
     return contract.evaluations_agree(run.scored.score, run.again, exact=_exact(case))
 
 
-def _copy(check: str, probe: Callable[[Case], Copied], way: str) -> Callable[[Case], Verdict]:
-    return lambda case: copies.copy_agrees(check, case.of(probe), way=way, exact=_exact(case))
+def _deepcopy(case: Case) -> Verdict:
+    way, exact = "copy.deepcopy", _exact(case)
+    return copies.copy_agrees("deepcopy_agrees", case.of(copied), way=way, exact=exact)
+
+
+def _pickle(case: Case) -> Verdict:
+    found, way = case.of(pickled), "pickled as for a worker process"
+    if found is None:
+        return Verdict(
+            check="pickle_agrees",
+            stage=Stage.STEP,
+            status=Status.SKIP,
+            measured="not judged: torch does not pickle parametrized modules, but sends their state",
+        )
+    return copies.copy_agrees("pickle_agrees", found, way=way, exact=_exact(case))
 
 
 def _check(
@@ -167,6 +181,12 @@ CHECKS: tuple[Check, ...] = (
         lambda case: precision.well_conditioned(case.of(nudged)),
     ),
     _check(
+        "tensors_move_along",
+        "Every tensor of the model moves with it to another device.",
+        Stage.START,
+        lambda case: copies.tensors_move_along(case.of(strays)),
+    ),
+    _check(
         "blocks_get_gradient",
         "Every module that owns parameters gets gradient from the loss.",
         Stage.START,
@@ -184,13 +204,13 @@ CHECKS: tuple[Check, ...] = (
         "deepcopy_agrees",
         "A deep copy of the model scores as the model does.",
         Stage.STEP,
-        _copy("deepcopy_agrees", copied, "copy.deepcopy"),
+        _deepcopy,
     ),
     _check(
         "pickle_agrees",
         "A model sent to a worker process scores as the model does.",
         Stage.STEP,
-        _copy("pickle_agrees", pickled, "pickled as for a worker process"),
+        _pickle,
     ),
     _check(
         "state_round_trips",
