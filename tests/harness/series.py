@@ -156,6 +156,8 @@ def classifier(model=Attentive, **parts):
         "scores": lambda outputs: outputs,
         "optimizer": lambda model: torch.optim.AdamW(model.parameters(), lr=1e-2),
         "oracle": lambda inputs: inputs["truth"],
+        # Only some of the faulty models see the level.
+        "insensitive_to": {"truth", "level"},
         "axis": "time",
         "probabilities": torch.sigmoid,
         "classes": lambda labels: labels > 0.01,

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from flatline.harness.suites.dependence import CHECKS
-from tests.harness.dependent import Reader, changed, failing, subject, verdicts
+from harness.dependent import Reader, changed, failing, subject, verdicts
 
 
 class NoStatic(Reader):

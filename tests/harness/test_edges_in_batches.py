@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from tests.harness.dependent import STOCKS, Reader, changed, failing, subject, verdicts
+from harness.dependent import STOCKS, Reader, changed, failing, subject, verdicts
 
 
 class MeanOfNone(Reader):

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from tests.harness.dependent import STOCKS, Reader, changed, failing, subject, verdicts
+from harness.dependent import STOCKS, Reader, changed, failing, subject, verdicts
 
 NONE_PASS = {
     "other_days_do_not_matter",
