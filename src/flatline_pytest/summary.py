@@ -15,7 +15,7 @@ from flatline_pytest.outcomes import place_of
 __all__ = ["family_rate", "show_summary", "total_of"]
 
 SEVERITY = ("error", "fail", "pass", "skip")
-WORDS = {"error": "errors", "fail": "failed", "pass": "passed", "skip": "skipped"}
+WORDS = {"fail": "failed", "pass": "passed", "skip": "skipped"}
 COLOURS = {"error": "red", "fail": "red", "pass": "green", "skip": "yellow"}
 
 
@@ -69,7 +69,8 @@ def _show(
         place = place_of(culprit, config.rootpath)
         named = f" [{culprit['kind']} {culprit['path']}{f', {place}' if place else ''}]"
     more = f" and {len(alike) - 1} more" if len(alike) > 1 else ""
-    reporter.write_line(f"{data['subject']}-{data['check']}{more}: {data['measured']}{named}")
+    measured = " ".join(data["measured"].split())
+    reporter.write_line(f"{data['subject']}-{data['check']}{more}: {measured}{named}")
 
 
 def _reasons(found: Sequence[dict[str, Any]]) -> Counter[str]:
@@ -79,10 +80,19 @@ def _reasons(found: Sequence[dict[str, Any]]) -> Counter[str]:
 def total_of(found: Sequence[dict[str, Any]]) -> str:
     """What became of all of them, and how often healthy subjects would fail, in one line."""
     count = Counter(data["status"] for data in found)
-    parts = ", ".join(f"{count[status]} {WORDS[status]}" for status in SEVERITY if count[status])
+    words = WORDS | {"error": "error" if count["error"] == 1 else "errors"}
+    parts = ", ".join(f"{count[status]} {words[status]}" for status in SEVERITY if count[status])
     subjects, rate = len({data["subject"] for data in found}), family_rate(found)
-    alarm = f"1 run in {round(1 / rate):,}" if rate > 0 else "0 runs"
-    return (
-        f"{len(found)} verdicts on {subjects} subject{'s' * (subjects != 1)}: {parts}; "
-        f"healthy subjects would fail by chance in at most {alarm}"
+    alarm = (
+        f"fail by chance in at most 1 run in {round(1 / rate):,}"
+        if rate
+        else "do not fail by chance"
     )
+    return (
+        f"{_many(len(found), 'verdict')} on {_many(subjects, 'subject')}: {parts}; "
+        f"healthy subjects {alarm}"
+    )
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"

@@ -51,7 +51,7 @@ finding.CHECKS = (
 )
 '''
 
-MINE = '''
+MINE = """
 import flatline as fl
 from torch import nn
 
@@ -76,9 +76,9 @@ def make_of(size):
 
 
 not_a_subject = 3
-'''
+"""
 
-TESTS = '''
+TESTS = """
 import flatline as fl
 from mine import broken, dead, well
 
@@ -88,4 +88,4 @@ test_well = fl.checks_for(well)
 @fl.parametrize_with_checks([dead, broken])
 def test_others(flatline_check, tmp_path):
     assert flatline_check().status == "pass"
-'''
+"""

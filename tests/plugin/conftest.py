@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from plugin.catalogue import CONFTEST, MINE, TESTS
 
 from flatline.harness import Subject, check
 from flatline.subjects import finding
+from plugin.catalogue import CONFTEST, MINE, TESTS
 
 # Without pytest's cache nothing is left, as in a read-only checkout.
 PLUGIN = ("-p", "flatline_pytest", "-p", "no:cacheprovider", "-p", "no:randomly")
@@ -35,6 +35,7 @@ def project(pytester, monkeypatch):
     monkeypatch.setattr(finding, "CHECKS", finding.CHECKS)
     monkeypatch.delenv("GITHUB_ACTIONS", raising=False)
     monkeypatch.setenv("PYTEST_ADDOPTS", "")
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2] / "src"))
     pytester.makeconftest(CONFTEST)
     pytester.makepyfile(mine=MINE, test_mine=TESTS)
     pytester.syspathinsert()

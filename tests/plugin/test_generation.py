@@ -19,9 +19,9 @@ def test_a_line_in_a_test_file_makes_a_test_per_check(project):
     """Ids are subject-check, in the order of the catalogue."""
     done = project("--collect-only", "-q")
     assert collected(done) == [
-        *(f"test_mine.py::test_well[well-{id}]" for id in IDS),
-        *(f"test_mine.py::test_others[dead-{id}]" for id in IDS),
-        *(f"test_mine.py::test_others[broken-{id}]" for id in IDS),
+        *(f"test_mine.py::test_well[well-{check}]" for check in IDS),
+        *(f"test_mine.py::test_others[dead-{check}]" for check in IDS),
+        *(f"test_mine.py::test_others[broken-{check}]" for check in IDS),
     ]
 
 
@@ -39,7 +39,7 @@ def test_a_line_in_a_test_file_makes_a_test_per_check(project):
 def test_tests_are_selected_by_marker_and_name(project, options, ids):
     """Layers and cost are markers; on CUDA every check needs the device."""
     done = project("--collect-only", "-q", "-k", "well", *options)
-    assert collected(done) == [f"test_mine.py::test_well[{id}]" for id in ids]
+    assert collected(done) == [f"test_mine.py::test_well[{one}]" for one in ids]
 
 
 def test_only_some_checks_are_asked_for(project):
