@@ -86,6 +86,26 @@ class Yesterday(Reader):
         return state + torch.cat([0 * state[:STOCKS], state[:-STOCKS]])
 
 
+class Narrow(Reader):
+    """Written for float32, and says so."""
+
+    def window(self, inputs):
+        """State of the window of every row."""
+        return super().window({"features": inputs["features"].to(torch.float32)})
+
+
+class NarrowLeak(Narrow, OfTheBatch):
+    """The same, standardised over the batch."""
+
+
+class NotANumber(Reader):
+    """Divides nothing by nothing."""
+
+    def own(self, inputs):
+        """State of every row by itself."""
+        return super().own(inputs) * (torch.zeros(1) / 0)
+
+
 class Placed(Reader):
     """Rows are told apart by where they stand in the batch."""
 
@@ -162,6 +182,20 @@ def test_a_healthy_model_hears_no_stranger():
 def test_every_leak_has_its_own_signature(model, fails):
     """What a model listens to shows in which of the checks fail."""
     assert leaking(model) == fails
+
+
+def test_a_model_that_insists_on_float32_is_judged_in_it():
+    """Rounding is larger there; a leak is larger still."""
+    assert not failing(verdicts(subject(Narrow)))
+    assert "other_days_do_not_matter" in leaking(NarrowLeak)
+
+
+def test_scores_that_are_no_numbers_say_nothing():
+    """Another layer fails them."""
+    found = verdicts(subject(NotANumber))
+    told = {name for name, v in found.items() if v.status == "pass"}
+    assert told == {"edges_stay_within_days"}
+    assert failing(found) == {"works_without_edges"}
 
 
 def test_the_module_in_which_rows_meet_is_named():

@@ -16,6 +16,8 @@ FLOOR = 2.0**-23
 # What moves them by less than this is named, and passes.
 WEAK = 1e-3
 
+NO_NUMBERS = "not judged: the scores are no numbers"
+
 WHAT = {
     Part.INPUT: "inputs",
     Part.FEATURE: "features",
@@ -69,6 +71,8 @@ def matter(
     """
     judged = _judged(found, parts, declared)
     what = WHAT[parts[0]]
+    if not found.finite:
+        return Verdict(check=check, stage=stage, status=Status.SKIP, measured=NO_NUMBERS)
     if not judged:
         unheard = (
             ", ".join(f"{token} ({why})" for token, why in found.untried) or "all are declared"

@@ -70,12 +70,12 @@ class Influences:
     Args:
         found: One for each part of the inputs.
         untried: Inputs that nothing could be said of, and why.
-        alive: Whether the scores move at all where everything changes.
+        finite: Whether the scores are numbers at all.
     """
 
     found: tuple[Influence, ...]
     untried: tuple[tuple[str, str], ...]
-    alive: bool
+    finite: bool
 
     def of(self, *parts: Part) -> tuple[Influence, ...]:
         """Those of these kinds."""
@@ -114,7 +114,6 @@ def influences(bench: Bench, rows: Rows) -> Influences:
     score = bench.read(rows)
     everything = _replaced(rows, lambda part, x: traded(x, part))
     whole = _size(bench.read(everything) - score)
-    alive = bool((whole > bench.noise(rows, score)).any())
     unit = torch.where(whole > 0, whole, torch.inf)
 
     def moved(changed: Rows) -> float:
@@ -134,7 +133,7 @@ def influences(bench: Bench, rows: Rows) -> Influences:
             found.append(Influence(token_of(part), Part.EDGES, part, None, most))
         else:
             found += _of_input(bench, rows, part, moved, gradients.get(part.path))
-    return Influences(tuple(found), tuple(untried), alive)
+    return Influences(tuple(found), tuple(untried), bool(torch.isfinite(score).all()))
 
 
 def _of_input(

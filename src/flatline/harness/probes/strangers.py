@@ -54,6 +54,8 @@ class _Ground(NamedTuple):
     hears: Hears
 
     def change(self, moved: Tensor, **more: object) -> Change:
+        if not bool(torch.isfinite(self.score).all()):
+            return Change(untried="the scores are no numbers")
         size = self.score.square().mean(0).sqrt().clamp(min=torch.finfo(torch.float64).tiny)
         largest = moved.abs().amax(0)
         return Change(
@@ -203,7 +205,7 @@ def _where_others_change(found: _Ground, kept: Tensor) -> Change:
     changed = found.rows.change(~kept)
     moved = (found.bench.read(changed) - found.score)[kept]
     change = found.change(moved, gradient=_leak(found, kept))
-    if change.moved <= 1.0:
+    if change.untried or change.moved <= 1.0:
         return change
     return replace(change, module=first_moved(found.bench, found.rows, changed, kept))
 
