@@ -19,7 +19,7 @@ def baseline(
     steps: Annotated[int, typer.Option(min=1, help="Steps of each training.")] = 200,
     seeds: Annotated[
         int, typer.Option(min=4, help="Trainings that the tolerances are derived from.")
-    ] = 8,
+    ] = 16,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the first one.")] = 0,
 ) -> None:
     """Train subjects with several seeds, and write their numbers and tolerances as JSON.
