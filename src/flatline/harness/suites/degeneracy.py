@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from flatline.harness.case import Case
-from flatline.harness.checks import classes, degeneracy, learning
+from flatline.harness.checks import classes, degeneracy, flat, learning
+from flatline.harness.probes.looks import looks_at_start, looks_when_trained
 from flatline.harness.probes.scoring import Scored, score_split
 from flatline.harness.probes.smoke import smoke
 from flatline.harness.probes.trace import point_of_death, trace
@@ -75,6 +76,32 @@ def _skill(case: Case) -> Verdict:
         fresh,
         measure="concordance" if level else "rank correlation",
     )
+
+
+def _start(case: Case) -> Verdict:
+    subject = case.subject
+    verdict = flat.alive_at_start(
+        case.of(looks_at_start), axis=subject.axis, eps=case.place.eps, names=subject.horizons
+    )
+    if verdict.status == Status.PASS:
+        return verdict
+    return replace(verdict, culprit=_suspect(case, case.model()))
+
+
+def _follow(case: Case) -> Verdict:
+    subject, looks = case.subject, case.of(looks_when_trained)
+    return flat.follows_inputs(looks, axis=subject.axis, eps=case.place.eps, names=subject.horizons)
+
+
+def _shifted(case: Case) -> Verdict:
+    subject, looks = case.subject, case.of(looks_when_trained)
+    return flat.alive_when_shifted(
+        looks, axis=subject.axis, eps=case.place.eps, names=subject.horizons
+    )
+
+
+def _quantiles(case: Case) -> Verdict:
+    return flat.quantiles_alive(case.of(looks_when_trained), names=case.subject.horizons)
 
 
 def _prior(case: Case) -> Verdict:
@@ -160,6 +187,15 @@ def _suspect(case: Case, model: nn.Module) -> Culprit | None:
 
 CHECKS = (
     Check(
+        id="start_scores_vary",
+        says="Scores of a fresh model are of no flat kind.",
+        layer=Layer.DEGENERACY,
+        stage=Stage.START,
+        false_alarm_rate=0.0,
+        cost=Cost.PASSES,
+        judge=_start,
+    ),
+    Check(
         id="loss_falls",
         says="The loss of the same batches is lower after the training.",
         layer=Layer.DEGENERACY,
@@ -187,6 +223,37 @@ CHECKS = (
         false_alarm_rate=0.0,
         cost=Cost.TRAINING,
         judge=_scale,
+        shares="smoke",
+    ),
+    Check(
+        id="scores_follow_inputs",
+        says="Scores move with the rows' inputs, and from day to day.",
+        layer=Layer.DEGENERACY,
+        stage=Stage.TRAINED,
+        false_alarm_rate=0.0,
+        cost=Cost.TRAINING,
+        judge=_follow,
+        shares="smoke",
+    ),
+    Check(
+        id="shifted_scores_vary",
+        says="Scores of inputs that went up or down by two spreads are of no flat kind.",
+        layer=Layer.DEGENERACY,
+        stage=Stage.EVALUATION,
+        false_alarm_rate=0.0,
+        cost=Cost.TRAINING,
+        judge=_shifted,
+        shares="smoke",
+    ),
+    Check(
+        id="quantiles_alive",
+        says="Quantiles lie apart and in order.",
+        layer=Layer.DEGENERACY,
+        stage=Stage.TRAINED,
+        false_alarm_rate=0.0,
+        cost=Cost.TRAINING,
+        judge=_quantiles,
+        needs=("quantiles",),
         shares="smoke",
     ),
     Check(
