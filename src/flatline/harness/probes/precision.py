@@ -71,11 +71,11 @@ def in_bfloat16(case: Case) -> Rounded:
 def nudged(case: Case) -> Nudged:
     """Scores from inputs of which each number is moved a little, by chance.
 
-    The step is the root of float32's spacing: rounding of the scores is as far below
-    what it does as it is below the numbers themselves.
+    The step is a tenth of the root of float32's spacing: a function that loses half of the
+    digits moves by a tenth of its spread, well before it can move no further.
     """
     given, subject = case.of(start), case.subject
-    step: float = HALF_THE_DIGITS[torch.float32]
+    step: float = 0.1 * HALF_THE_DIGITS[torch.float32]
 
     def nudge(_path: str, x: Tensor) -> Tensor:
         if not x.is_floating_point() or x.numel() < 2:

@@ -76,7 +76,7 @@ def _pickle(case: Case) -> Verdict:
             check="pickle_agrees",
             stage=Stage.STEP,
             status=Status.SKIP,
-            measured="not judged: torch does not pickle parametrized modules, but sends their state",
+            measured="not judged: torch pickles no parametrized modules, only their state",
         )
     return copies.copy_agrees("pickle_agrees", found, way=way, exact=_exact(case))
 
