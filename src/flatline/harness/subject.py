@@ -15,8 +15,10 @@ from flatline.harness.calls import call_loss, call_model
 from flatline.harness.declared import Hears
 from flatline.harness.inputs import day_column, rows_of
 from flatline.harness.labels import as_columns, labels_like
+from flatline.harness.terms import Term
 
 if TYPE_CHECKING:
+    from flatline.harness.pipeline import Pipeline
     from flatline.harness.variants import Variants
 
 __all__ = ["Axis", "Subject"]
@@ -71,12 +73,16 @@ class Subject:
         classes: From the labels to whether each is of the class, bool of the same shape;
             those above 0 by default. A label that is NaN has no class.
         later: Split of a later period that nothing was trained on or chosen by.
+        quantiles: From the outputs to quantiles, levels ascending. Shape (rows, horizons,
+            levels).
         attention: From the model and the inputs to attention weights, which add up to 1
             along the keys. Shape (rows, ..., keys).
         evaluate: The subject's own metrics: from arrays of scores, of targets (NaN where not
             known), both (rows, horizons), and of each row's day to numbers by name.
         measures: What those numbers are, by their name, where its words do not tell; one
             of `flatline.harness.measures.Measure`.
+        terms: From the name of each weighted term of the loss to what it is and weighs.
+        pipeline: How batches are made of prices, so that prices can be changed.
         settings: How to remake the subject with a setting changed.
         baseline: The JSON file of its numbers, kept under version control.
         frozen: Parameters, or modules by their path, that are not to be trained.
@@ -125,9 +131,12 @@ class Subject:
     probabilities: Callable[[Any], Tensor] | None = None
     classes: Callable[[Tensor], Tensor] | None = None
     later: str | None = None
+    quantiles: Callable[[Any], Tensor] | None = None
     attention: Callable[[nn.Module, Any], Tensor] | None = None
     evaluate: Callable[[Any, Any, Any], Mapping[str, Any]] | None = None
     measures: Mapping[str, str] | None = None
+    terms: Mapping[str, Term] | None = None
+    pipeline: Pipeline | None = None
     settings: Variants | None = None
     baseline: Path | str | None = None
     frozen: Collection[str] = ()

@@ -21,9 +21,10 @@ from flatline.settings import Settings, load_settings
 from flatline.subjects import GATE_SETTINGS, gate_settings
 from flatline.subjects.attention import attends, attention_weights
 from flatline.subjects.evaluating import evaluation_of
+from flatline.subjects.pricing import pipeline_of
 from flatline.subjects.reading import columns_of, unread_by
-from flatline.subjects.variants import variants_of
 from flatline.subjects.terms import terms_of
+from flatline.subjects.variants import variants_of
 from flatline.training.optimizer import make_optimizer
 
 __all__ = ["REFERENCES", "find_reference", "reference", "subject_of"]
@@ -82,10 +83,12 @@ def subject_of(experiment: Experiment, *, name: str) -> Subject:
         hears="edges" if experiment.settings.model.reads_graph else "none",
         axis="time" if series else "stocks",
         later="test",
+        quantiles=(lambda outputs: outputs.quantiles) if _gives_quantiles(experiment) else None,
         attention=attention_weights if attends(experiment.model()) else None,
         horizons=experiment.settings.data.horizons,
         evaluate=evaluation_of(experiment),
         terms=terms_of(experiment),
+        pipeline=pipeline_of(experiment.settings),
         settings=variants_of(experiment.settings, partial(subject_of, name=name)),
         baseline=_baseline(experiment, name),
         **_classes(experiment),
@@ -113,6 +116,10 @@ def _baseline(experiment: Experiment, name: str) -> Path | None:
     if own is None or experiment.settings != load_settings(own, environ={}):
         return None
     return own.parent / "baselines" / f"{name}.json"
+
+
+def _gives_quantiles(experiment: Experiment) -> bool:
+    return bool(experiment.settings.data.levels) and experiment.settings.model.gives_quantiles
 
 
 def _held_out() -> tuple[Split, Split]:

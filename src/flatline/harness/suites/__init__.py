@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from flatline.harness.registry import Check
-from flatline.harness.suites import baseline, contract, degeneracy, dependence, drift, metrics, settings
+from flatline.harness.suites import (
+    baseline,
+    contract,
+    degeneracy,
+    dependence,
+    drift,
+    loss_math,
+    metrics,
+    settings,
+)
 
 __all__ = ["CHECKS"]
 
 CHECKS: tuple[Check, ...] = (
     *contract.CHECKS,
     *dependence.CHECKS,
+    *loss_math.CHECKS,
     *degeneracy.CHECKS,
     *metrics.CHECKS,
     *drift.CHECKS,

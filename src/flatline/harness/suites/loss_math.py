@@ -1,0 +1,167 @@
+"""The loss layer: the subject's loss on scores of our choice, and each of its declared terms."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from flatline.harness.case import Case
+from flatline.harness.checks import loss_math as checks
+from flatline.harness.checks import loss_terms as term_checks
+from flatline.harness.checks.loss_parts import not_judged
+from flatline.harness.probes import loss_math as probes
+from flatline.harness.probes import loss_terms as term_probes
+from flatline.harness.probes.loss import scene
+from flatline.harness.registry import Check, Cost, Layer
+from flatline.harness.suites.reading import array
+from flatline.harness.verdicts import Stage, Verdict
+
+__all__ = ["CHECKS"]
+
+CURVED = "scores are no straight function of the outputs, so that none can be put in their place"
+UNREAD = "the loss does not read the scores, but other outputs of the model"
+ONE_DAY = "the batches hold one day each"
+
+
+def _constant(case: Case) -> Verdict:
+    return checks.finite_at_constant(case.of(probes.at_constant))
+
+
+def _labels(case: Case) -> Verdict:
+    found = case.of(probes.pulls)
+    return checks.gradient_follows_labels(
+        array(found.cosine),
+        array(found.rows),
+        horizons=case.subject.horizons,
+        largest=found.largest,
+    )
+
+
+def _apart(case: Case) -> Verdict:
+    if case.subject.axis == "time" or case.of(scene).groups < 2:
+        return not_judged("days_stay_apart", ONE_DAY)
+    return checks.days_stay_apart(case.of(probes.hears_other_days))
+
+
+def _missing(case: Case) -> Verdict:
+    found = case.of(probes.push_where_missing)
+    if found is None:
+        return not_judged("missing_labels_are_silent", "no label is missing, and no mask")
+    return checks.missing_labels_are_silent(*found)
+
+
+def _nan(case: Case) -> Verdict:
+    return checks.nan_shows(*case.of(probes.hidden_nan))
+
+
+def _mean(case: Case) -> Verdict:
+    found = case.of(probes.growth)
+    if found is None:
+        return not_judged("loss_is_a_mean", "days are too small to be cut into parts")
+    return checks.is_a_mean(*found)
+
+
+def _contrast(case: Case) -> Verdict:
+    return checks.tells_good_from_bad(case.of(probes.contrasts))
+
+
+def _share(case: Case) -> Verdict:
+    share, best = case.of(probes.best_constants)
+    if not bool(((share > 0) & (share < 1)).all()):
+        return not_judged("probability_meets_the_share", "the batch holds one class alone")
+    return checks.probability_meets_the_share(array(share), array(best))
+
+
+def _weights(case: Case) -> Verdict:
+    return term_checks.weights_count(*case.of(term_probes.weighted_sum))
+
+
+def _reach(case: Case) -> Verdict:
+    return term_checks.terms_reach(case.of(term_probes.reach))
+
+
+def _budget(case: Case) -> Verdict:
+    return term_checks.budget_is_kept(case.of(term_probes.budget))
+
+
+def _word(case: Case) -> Verdict:
+    return term_checks.terms_keep_their_word(case.of(term_probes.moved_by))
+
+
+def _check(
+    name: str, says: str, judge: Callable[[Case], Verdict], *, needs: tuple[str, ...] = ()
+) -> Check:
+    def judged(case: Case) -> Verdict:
+        if not case.of(scene).swap.straight():
+            return not_judged(name, CURVED)
+        found = case.of(probes.pulls)
+        # A gradient nowhere is a fault; one elsewhere is a loss that the scores are no part of.
+        if not needs and found.largest == 0 and found.elsewhere:
+            return not_judged(name, UNREAD)
+        return judge(case)
+
+    return Check(
+        id=name,
+        says=says,
+        layer=Layer.LOSS_MATH,
+        stage=Stage.START,
+        false_alarm_rate=0.0,
+        cost=Cost.PASSES,
+        judge=judged,
+        needs=needs,
+    )
+
+
+TERMS = ("terms",)
+
+CHECKS = (
+    _check(
+        "gradient_follows_labels",
+        "The gradient pushes the scores of higher labels up against the others of the day.",
+        _labels,
+    ),
+    _check(
+        "loss_finite_at_constant",
+        "Value and gradient are finite at constant and nearly constant scores.",
+        _constant,
+    ),
+    _check("days_stay_apart", "Other scores on other days do not turn a day's gradient.", _apart),
+    _check(
+        "missing_labels_are_silent",
+        "Where the label is missing the scores get no gradient.",
+        _missing,
+    ),
+    _check("nan_shows", "A score that is not a number shows in the loss.", _nan),
+    _check("loss_is_a_mean", "The loss does not grow with the number of stocks.", _mean),
+    _check(
+        "loss_tells_good_from_bad",
+        "A forecast loses clearly less than the same upside down.",
+        _contrast,
+    ),
+    _check(
+        "probability_meets_the_share",
+        "The constant score of the least loss stands for the share of the class.",
+        _share,
+        needs=("probabilities",),
+    ),
+    _check(
+        "weights_count",
+        "The loss is the sum of its declared terms, each times its weight.",
+        _weights,
+        needs=TERMS,
+    ),
+    _check(
+        "terms_reach", "Every weighted term has a gradient at the outputs.", _reach, needs=TERMS
+    ),
+    _check(
+        "gradient_budget",
+        "No term has far less of the gradient than its weight says.",
+        _budget,
+        needs=TERMS,
+    ),
+    _check(
+        "terms_keep_their_word",
+        "A day's level and scale matter to a term, or not, as declared.",
+        _word,
+        needs=TERMS,
+    ),
+)
