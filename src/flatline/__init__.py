@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from flatline import losses, metrics, models
-    from flatline.harness import Subject, check
+    from flatline.harness import Subject, Variants, check
+    from flatline.harness.audit import audit
     from flatline.harness.laws import laws_for
     from flatline.subjects import reference
     from flatline.training import DegeneracyGuard
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 _HOME = {
     "DegeneracyGuard": "flatline.training",
     "Subject": "flatline.harness",
+    "Variants": "flatline.harness",
+    "audit": "flatline.harness.audit",
     "check": "flatline.harness",
     "checks_for": "flatline_pytest",
     "laws_for": "flatline.harness.laws",
@@ -36,6 +39,8 @@ _ROOMS = frozenset({"losses", "metrics", "models"})
 __all__ = [
     "DegeneracyGuard",
     "Subject",
+    "Variants",
+    "audit",
     "check",
     "checks_for",
     "laws_for",
