@@ -28,7 +28,7 @@ from flatline.losses.blend import MultiHorizonLoss
 from flatline.models.registry import build_model
 from flatline.settings import Settings
 
-__all__ = ["Experiment", "Raw", "Split", "assemble", "cut", "prepare"]
+__all__ = ["Experiment", "Raw", "Split", "assemble", "cut", "panel_of", "prepare"]
 
 Split = Literal["train", "valid", "test"]
 
@@ -183,7 +183,7 @@ def prepare(settings: Settings, *, on_stage: Callable[[str], None] = lambda _: N
         on_stage(f"drawing the embedded market ({data.source.market})")
         market, prices = _embedded(data)
     on_stage("building features and targets")
-    return Raw(_panel(prices, data), prices.quarantine, market)
+    return Raw(panel_of(prices, data), prices.quarantine, market)
 
 
 def cut(
@@ -235,7 +235,8 @@ def _read(source: SourceSettings) -> Prices:
     )
 
 
-def _panel(prices: Prices, data: DataSettings) -> Panel:
+def panel_of(prices: Prices, data: DataSettings) -> Panel:
+    """The raw panel of these prices: features and targets, as the settings want them."""
     series = data.series
     if series is not None:
         return series_panel(

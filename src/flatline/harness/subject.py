@@ -19,6 +19,7 @@ from flatline.harness.terms import Term
 
 if TYPE_CHECKING:
     from flatline.harness.pipeline import Pipeline
+    from flatline.harness.pipeline import Pipeline
     from flatline.harness.variants import Variants
 
 __all__ = ["Axis", "Subject"]
@@ -83,6 +84,7 @@ class Subject:
             of `flatline.harness.measures.Measure`.
         terms: From the name of each weighted term of the loss to what it is and weighs.
         pipeline: How batches are made of prices, so that prices can be changed.
+        pipeline: How batches are made of prices, so that prices can be changed.
         settings: How to remake the subject with a setting changed.
         baseline: The JSON file of its numbers, kept under version control.
         frozen: Parameters, or modules by their path, that are not to be trained.
@@ -136,6 +138,7 @@ class Subject:
     evaluate: Callable[[Any, Any, Any], Mapping[str, Any]] | None = None
     measures: Mapping[str, str] | None = None
     terms: Mapping[str, Term] | None = None
+    pipeline: Pipeline | None = None
     pipeline: Pipeline | None = None
     settings: Variants | None = None
     baseline: Path | str | None = None

@@ -17,7 +17,7 @@ from flatline.harness.inputs import Input, Role, day_column, inputs_of
 from flatline.harness.subject import Subject
 from flatline.harness.trees import read
 
-__all__ = ["Both", "Rows", "Windows", "columns_of", "read_both"]
+__all__ = ["Both", "Rows", "Windows", "columns_of", "laid_out", "read_both"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -129,7 +129,8 @@ def _rows(case: Case, split: str) -> Rows:
             kept.names = tuple(name for part in by_row for name in columns_of(subject, part))
         _keep_windows(kept, subject, by_row, inputs)
         kept.day.append(day)
-        kept.values.append(np.concatenate([_newest(part, inputs) for part in by_row], axis=1))
+        newest = [laid_out(part, inputs)[:, -1].double().numpy() for part in by_row]
+        kept.values.append(np.concatenate(newest, axis=1))
     day, values = np.concatenate(kept.day), np.concatenate(kept.values)
     thin = _thinned(day)
     lengths = [len(x) for x in kept.day]
@@ -184,16 +185,16 @@ def _some(case: Case, split: str, kept: _Kept) -> Iterator[tuple[Any, Any]]:
         rows = sum(map(len, kept.day))
 
 
-def _newest(part: Input, inputs: Any) -> Floats:  # noqa: ANN401 (inputs are the subject's own)
-    """An input's newest step, a column each: (rows, columns)."""
+def laid_out(part: Input, inputs: Any) -> Tensor:  # noqa: ANN401 (inputs are the subject's own)
+    """An input as (rows, steps, columns), one step where it has no lookback; on the CPU."""
     x, axes = _rows_first(read(inputs, part.path).detach(), part.axes)
-    if "lookback" in axes:
-        x = x.select(axes.index("lookback"), -1)
-        axes = tuple(name for name in axes if name != "lookback")
-    if "features" in axes:
-        x = x.movedim(axes.index("features"), 1)
-    found: Floats = x.reshape(x.shape[0], -1).double().cpu().numpy()
-    return found
+    if "lookback" not in axes:
+        x, axes = x.unsqueeze(1), (axes[0], "lookback", *axes[1:])
+    left = [name for name in axes if name != "lookback"]
+    x = x.movedim(axes.index("lookback"), 1)
+    if "features" in left:
+        x = x.movedim(left.index("features") + 1, 2)
+    return x.reshape(*x.shape[:2], -1).cpu()
 
 
 def _rows_first(x: Tensor, axes: tuple[str, ...]) -> tuple[Tensor, tuple[str, ...]]:
@@ -205,9 +206,7 @@ def _keep_windows(kept: _Kept, subject: Subject, by_row: list[Input], inputs: An
     if sum(map(len, kept.day)) > MOST_WINDOWS and len(kept.day) > 1:
         return
     for part in by_row:
-        if part.axis("lookback") is None or len(part.axes) > 3:
+        if part.axis("lookback") is None:
             continue
-        x, axes = _rows_first(read(inputs, part.path).detach().float().cpu(), part.axes)
-        x = x.movedim(axes.index("lookback"), 1)
-        windows = x.reshape(*x.shape[:2], -1).numpy()
+        windows = laid_out(part, inputs).float().numpy()
         kept.windows.setdefault(tuple(columns_of(subject, part)), []).append(windows)

@@ -10,7 +10,7 @@ from flatline.harness.checks.stretches import Period
 from flatline.harness.probes.scoring import Place, Scored
 from flatline.harness.probes.smoke import smoke
 from flatline.harness.registry import Check, Cost, Layer
-from flatline.harness.suites import features
+from flatline.harness.suites import features, pipeline
 from flatline.harness.suites.reading import array, array_or_none, floor_of
 from flatline.harness.verdicts import Stage, Verdict
 
@@ -52,6 +52,7 @@ def _period(scored: Scored, place: Place) -> Period:
 
 CHECKS = (
     *features.CHECKS,
+    *pipeline.CHECKS,
     Check(
         id="later_scores_vary",
         says="Scores vary on the later period as they do on the train period.",
