@@ -12,9 +12,10 @@ __all__ = ["budget_is_kept", "terms_keep_their_word", "terms_reach", "weights_co
 
 # Rounding of single precision sums.
 ROUNDING = 1e-4
-# A term with this much less of the gradient than its weight says is drowned by the others: half
-# way, on a log scale, from what was declared to a tenth of it.
+# A term is drowned by the others if it has under a tenth of the gradient, and so hardly turns it,
+# and this much less than its weight says: half way, on a log scale, to a tenth of that.
 DROWNED = math.sqrt(10)
+LITTLE = 0.1
 
 
 def weights_count(total: float, parts: float) -> Verdict:
@@ -59,27 +60,33 @@ def terms_reach(found: Mapping[str, float]) -> Verdict:
 
 
 def budget_is_kept(
-    shares: Mapping[str, tuple[float, float]], *, drowned: float = DROWNED
+    shares: Mapping[str, tuple[float, float]], *, drowned: float = DROWNED, little: float = LITTLE
 ) -> Verdict:
-    """No term may have far less of the gradient than its weight says.
+    """No term may have little of the gradient, and far less of it than its weight says.
 
     Args:
         shares: By term, its share of the gradient norms at the outputs, and what it was to have.
-        drowned: How many times less is too little.
+        drowned: How many times less than it was to have is too little.
+        little: A share that is large enough whatever it was to be.
     """
-    times = {
-        name: meant / share if share > 0 else math.inf if share == 0 else math.nan
+    short = {
+        name: min(meant / drowned, little) / share
+        if share > 0
+        else math.inf
+        if share == 0
+        else math.nan
         for name, (share, meant) in shares.items()
     }
     listed = ", ".join(
-        f"{name} {share:.0%} of {meant:.0%}" for name, (share, meant) in shares.items()
+        f"{name} {share:.2g} of the gradient at a weight of {meant:.2g}"
+        for name, (share, meant) in shares.items()
     )
     return least_is_best(
-        times,
+        short,
         check="gradient_budget",
-        bound=drowned,
-        unit="share of the weights / share of the gradient",
-        sentence=f"its gradient is {{:.2g}} times less than its weight says ({listed})",
+        bound=1.0,
+        unit="least share of the gradient that is sound / share",
+        sentence=f"the least share that is sound is {{:.2g}} times what it has ({listed})",
         remedy="Bring the terms to one scale, or declare the share that it is meant to have.",
     )
 

@@ -75,11 +75,12 @@ def at_constant(case: Case) -> Mapping[str, tuple[float, str]]:
 def pulls(case: Case) -> Pull:
     """How the gradient of the total goes with the labels, averaged over random scores."""
     one = case.of(scene)
-    label, push = one.centre(one.label), torch.zeros_like(one.label)
+    label, push, largest = one.centre(one.label), torch.zeros_like(one.label), 0.0
     for _ in range(DRAWS):
         noise = torch.randn_like(one.label.nan_to_num()) * one.unit
         # With its mirror image: what a loss does to the scores themselves cancels.
-        push = push - one.gradient(one.total, noise) - one.gradient(one.total, -noise)
+        up, down = (one.gradient(one.total, score) for score in (noise, -noise))
+        push, largest = push - up - down, max(largest, _largest(up), _largest(down))
     apart = one.centre(push)
     size = apart.square().sum(0).sqrt() * label.square().sum(0).sqrt()
     cosine = torch.where(size > 0, (apart * label).sum(0) / torch.where(size > 0, size, 1.0), 0.0)
@@ -88,7 +89,7 @@ def pulls(case: Case) -> Pull:
     cosine = torch.where(flat, 0.0, cosine)
     anywhere = any(_largest(x) > 0 for x in one.at_outputs(one.total))
     varied = torch.where(label.square().sum(0) > 0, one.known.sum(0), 0)
-    return Pull(cosine.cpu(), varied.cpu(), anywhere, _largest(push))
+    return Pull(cosine.cpu(), varied.cpu(), anywhere, largest)
 
 
 def hears_other_days(case: Case) -> Mapping[str, float]:
