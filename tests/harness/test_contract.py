@@ -243,6 +243,33 @@ class ShutForGood(Tied):
         nn.init.zeros_(self.behind.bias)
 
 
+class NeverCalled(Ranker):
+    """Owns a layer that its forward does not use."""
+
+    def __init__(self):
+        super().__init__()
+        self.spare = nn.Linear(FEATURES, HIDDEN)
+
+
+class TimesZero(NeverCalled):
+    """Uses it to no effect, so that only its decay moves it."""
+
+    def encode(self, features):
+        """What is known of each row."""
+        return super().encode(features) + 0.0 * self.spare(features)
+
+
+@pytest.mark.parametrize("model", [NeverCalled, TimesZero])
+@pytest.mark.parametrize("check", ["blocks_get_gradient", "blocks_move"])
+def test_a_layer_without_effect_is_named_unless_it_is_declared(check, model):
+    """Weight decay moves it, and that is no learning; someone else's code may have such layers."""
+    assert verdict(check, subject()).status == Status.PASS
+    found = verdict(check, subject(model))
+    assert found.status == Status.FAIL
+    assert found.culprit.path == "spare"
+    assert verdict(check, subject(model, frozen=["spare"])).status == Status.PASS
+
+
 @pytest.mark.parametrize(
     ("model", "culprit"),
     [

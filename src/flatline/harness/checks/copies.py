@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from flatline.harness.checks.liveness import is_meant
 from flatline.harness.probes.copies import Copied, Fresh
 from flatline.harness.probes.saving import Saved
 from flatline.harness.probes.strays import Strays
@@ -54,9 +55,7 @@ def nothing_frozen(found: Fresh, *, meant: Collection[str] = ()) -> Verdict:
         found: Of two fresh models.
         meant: Parameters, or modules by their path, that are not to be trained.
     """
-    frozen = [
-        n for n in found.frozen if not any(n == m or n.startswith(f"{m}.") for m in ("", *meant))
-    ]
+    frozen = [name for name in found.frozen if not is_meant(name, meant)]
     total = len(frozen) + len(found.trained)
     return Verdict(
         check="nothing_frozen",

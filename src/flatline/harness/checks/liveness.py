@@ -11,7 +11,7 @@ from torch import nn
 
 from flatline.harness.verdicts import Stage, Status, Verdict, module_culprit
 
-__all__ = ["blocks_get_gradient", "blocks_move", "optimizer_holds_all"]
+__all__ = ["blocks_get_gradient", "blocks_move", "is_meant", "optimizer_holds_all"]
 
 # A gradient this much smaller than the model's largest changes no digit of a
 # float32 that both contribute to.
@@ -19,16 +19,21 @@ GRADIENT_FLOOR = torch.finfo(torch.float32).eps
 
 
 def blocks_get_gradient(
-    model: nn.Module, gradients: Mapping[str, float], *, floor: float = GRADIENT_FLOOR
+    model: nn.Module,
+    gradients: Mapping[str, float],
+    *,
+    meant: Collection[str] = (),
+    floor: float = GRADIENT_FLOOR,
 ) -> Verdict:
     """Within the first steps, every module that owns parameters must get gradient.
 
     Args:
         model: Names and modules, for the culprit.
         gradients: Largest absolute gradient of each parameter.
+        meant: Parameters, or modules by their path, that are not to be trained.
         floor: Smallest gradient of a module, as a fraction of the model's largest.
     """
-    blocks = _by_module(gradients)
+    blocks = _by_module({n: g for n, g in gradients.items() if not is_meant(n, meant)})
     top = max((value for value in blocks.values() if math.isfinite(value)), default=0.0)
     # What is not a number comes first: it is worse than nothing.
     worst = min(blocks, key=lambda name: (math.isfinite(blocks[name]), blocks[name]), default="")
@@ -58,15 +63,30 @@ def blocks_get_gradient(
     )
 
 
-def blocks_move(model: nn.Module, movement: Mapping[str, float], *, steps: int) -> Verdict:
+def blocks_move(
+    model: nn.Module,
+    movement: Mapping[str, float],
+    gradients: Mapping[str, float],
+    *,
+    steps: int,
+    meant: Collection[str] = (),
+) -> Verdict:
     """After training, every module that owns trainable parameters must have moved.
+
+    By its gradient: a weight that only decays moves too, and learns nothing.
 
     Args:
         model: Names and modules, for the culprit.
         movement: Largest absolute change of each parameter.
+        gradients: Largest absolute gradient of each parameter within the first steps.
         steps: Optimizer steps taken.
+        meant: Parameters, or modules by their path, that are not to be trained.
     """
-    trained = {n: m for n, m in movement.items() if model.get_parameter(n).requires_grad}
+    trained = {
+        name: 0.0 if gradients.get(name) == 0.0 else moved
+        for name, moved in movement.items()
+        if model.get_parameter(name).requires_grad and not is_meant(name, meant)
+    }
     still = _inner_first(n for n, largest in _by_module(trained).items() if not largest > 0.0)
     moved = len(_by_module(trained)) - len(still)
     return Verdict(
@@ -82,7 +102,7 @@ def blocks_move(model: nn.Module, movement: Mapping[str, float], *, steps: int) 
         culprit=module_culprit(
             still[0] or "the model itself",
             model.get_submodule(still[0]),
-            evidence=f"changed by 0 in {steps} steps",
+            evidence=f"changed by 0 in {steps} steps, or by weight decay alone",
             remedy="Give its parameters to the optimizer, after the last module is replaced.",
         )
         if still
@@ -127,6 +147,11 @@ def optimizer_holds_all(
         if orphans
         else None,
     )
+
+
+def is_meant(name: str, meant: Collection[str]) -> bool:
+    """Whether a parameter is declared, by its own name or by a module that it is part of."""
+    return any(name == path or name.startswith(f"{path}.") for path in meant)
 
 
 def _inner_first(names: Iterable[str]) -> list[str]:

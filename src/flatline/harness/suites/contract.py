@@ -54,9 +54,20 @@ def _hold(case: Case) -> Verdict:
     )
 
 
+def _get_gradient(case: Case) -> Verdict:
+    found = case.of(first_steps)
+    return liveness.blocks_get_gradient(found.model, found.gradients, meant=case.subject.frozen)
+
+
 def _move(case: Case) -> Verdict:
     run = case.of(smoke)
-    return liveness.blocks_move(run.model, run.movement, steps=run.steps)
+    return liveness.blocks_move(
+        run.model,
+        run.movement,
+        case.of(first_steps).gradients,
+        steps=run.steps,
+        meant=case.subject.frozen,
+    )
 
 
 def _agree(case: Case) -> Verdict:
@@ -190,9 +201,7 @@ CHECKS: tuple[Check, ...] = (
         "blocks_get_gradient",
         "Every module that owns parameters gets gradient from the loss.",
         Stage.START,
-        lambda case: liveness.blocks_get_gradient(
-            case.of(first_steps).model, case.of(first_steps).gradients
-        ),
+        _get_gradient,
     ),
     _check(
         "optimizer_holds_all",
