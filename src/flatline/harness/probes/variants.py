@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sized
+from collections.abc import Callable, Iterator, Sized
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,29 +64,44 @@ def variation(case: Case) -> Variation:
     variants = case.subject.settings
     if variants is None:
         raise ValueError("variation needs `settings`")
-    base, again = (
-        {part: print_() for part, print_ in _fingerprints(case, variants.make({}))}
-        for _ in range(2)
-    )
-    unsteady = tuple(part for part in base if base[part] != again[part])
-    steady = {part: found for part, found in base.items() if part not in unsteady}
+    base = _Base(case, variants)
     unknown = _unknown(variants)
     return Variation(
-        tried=tuple(_try(case, variants, name, steady) for name in variants.others),
+        tried=tuple(_try(case, variants, name, base) for name in variants.others),
         unknown=unknown,
         accepted=tuple(name for name in unknown if _accepts(case, variants, name)),
-        unsteady=unsteady,
+        unsteady=tuple(base.unsteady),
     )
 
 
-def _try(case: Case, variants: Variants, name: str, base: Mapping[str, str]) -> Tried:
+class _Base:
+    """The subject unchanged, made twice: what differs then is not compared."""
+
+    def __init__(self, case: Case, variants: Variants) -> None:
+        self.made = [dict(_fingerprints(case, variants.make({}))) for _ in range(2)]
+        self.known: dict[str, str] = {}
+        self.unsteady: list[str] = []
+
+    def of(self, part: str) -> str | None:
+        """The fingerprint of a part, computed when first asked for; None if it is not steady."""
+        if part not in self.known and part not in self.unsteady:
+            first, second = (made[part]() for made in self.made)
+            if first == second:
+                self.known[part] = first
+            else:
+                self.unsteady.append(part)
+        return self.known.get(part)
+
+
+def _try(case: Case, variants: Variants, name: str, base: _Base) -> Tried:
     before, after = variants.around(name)
     value = ", ".join(f"{key}={value!r}" for key, value in after.items())
     try:
         # A setting that needs others is held against the subject with these alone.
         other = dict(_fingerprints(case, variants.make(before))) if before else {}
         for part, print_ in _fingerprints(case, variants.make(after)):
-            if part in base and print_() != (other[part]() if before else base[part]):
+            kept = base.of(part)
+            if kept is not None and print_() != (other[part]() if before else kept):
                 return Tried(name, value, changed=part)
     except Exception as error:  # noqa: BLE001 (a subject may raise anything)
         return Tried(name, value, error=f"{type(error).__name__}: {error}")
