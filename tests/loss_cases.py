@@ -3,11 +3,11 @@
 import torch
 
 from flatline.batch import Forecast, Labels
+from flatline.harness.laws import ScoredDays, make_scored_days
 from flatline.losses.blend import TERMS, MultiHorizonLoss
 from flatline.losses.laws import LAWS, OPTIONS
 from flatline.losses.per_day import PerDay
 from flatline.losses.settings import BlendSettings
-from strategies import ScoredDays, make_scored_days
 
 LEVELS = (0.1, 0.5, 0.8)
 HORIZONS = (1, 5)
@@ -19,11 +19,16 @@ def named(**facts):
     return [n for n in NAMES if all(getattr(LAWS[n], key) == fact for key, fact in facts.items())]
 
 
+def quantiles_around(score):
+    """Forecasts of the three levels, beside each score."""
+    return score[..., None] + torch.tensor([-0.5, 0.0, 0.3], dtype=score.dtype)
+
+
 def score_of(name: str, batch: ScoredDays) -> torch.Tensor:
     """What the term reads: the scores, or quantiles around them."""
     if LAWS[name].reads == "point":
         return batch.score
-    return batch.score[..., None] + torch.tensor([-0.5, 0.0, 0.3], dtype=batch.score.dtype)
+    return quantiles_around(batch.score)
 
 
 def options_of(name: str) -> dict[str, object]:

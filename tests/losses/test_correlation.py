@@ -4,8 +4,8 @@ import pytest
 import torch
 from scipy import stats
 
+from flatline.harness.laws import make_scored_days
 from flatline.losses.correlation import ic_loss, rank_ic_loss
-from strategies import make_scored_days
 
 
 @pytest.mark.parametrize("stocks", [100, 500])

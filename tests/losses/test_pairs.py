@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from flatline.errors import SettingsError
+from flatline.harness.laws import make_scored_days
 from flatline.losses.pairs import _pairs_stood_for, strides
 from flatline.losses.ranking import margin_loss, ranknet_loss
-from strategies import make_scored_days
 
 
 @pytest.mark.parametrize("ratio", [1.0, 1.6, 3.0])

@@ -7,6 +7,7 @@ import torch
 import oracles
 from flatline.days import Days
 from flatline.errors import SettingsError, ShapeError
+from flatline.harness.laws import make_scored_days
 from flatline.losses.classification import bce_with_logits_loss
 from flatline.losses.dispersion import reciprocal_spread_loss, variance_floor_loss
 from flatline.losses.portfolio import exposure_loss, turnover_loss
@@ -14,7 +15,6 @@ from flatline.losses.quantile import coverage_loss, pinball_loss
 from flatline.losses.ranking import lambdarank_loss, listnet_loss, margin_loss, ranknet_loss
 from flatline.losses.regression import huber_loss
 from flatline.losses.top_k import top_k_loss
-from strategies import make_scored_days
 
 OPTIONS = [
     (huber_loss, oracles.huber, {"delta": 0.3}),

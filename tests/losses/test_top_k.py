@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from flatline.days import Days
 from flatline.errors import SettingsError
+from flatline.harness.laws import make_scored_days
 from flatline.losses.top_k import top_k_loss
 from loss_cases import blend, inputs
-from strategies import make_scored_days
 
 
 def args_of(batch):

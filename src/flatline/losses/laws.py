@@ -26,8 +26,8 @@ class Law:
         degree: Multiplying scores and targets by a multiplies the value by a**degree;
             None where there is no such rule.
         best: What has the least loss: a `forecast` equal to the targets, the `order` of
-            the targets among all orders of the same scores, or None where neither is
-            claimed.
+            the targets among all orders of the same scores, or just the right `direction`:
+            the targets as scores lose less than the same upside down. None for a penalty.
         reads: Output of the model that it reads.
         needs: Further arguments that it takes by keyword.
         follows: Its value on a day depends on the day before.
@@ -37,7 +37,7 @@ class Law:
     shift: bool
     scale: bool
     degree: float | None
-    best: Literal["forecast", "order"] | None
+    best: Literal["forecast", "order", "direction"] | None
     reads: Literal["point", "quantiles"] = "point"
     needs: tuple[str, ...] = ()
     follows: bool = False
@@ -63,7 +63,7 @@ LAWS: Mapping[str, Law] = MappingProxyType(
         "rank_ic": Law(at_constant="undefined", shift=True, scale=True, degree=0, best="order"),
         "listnet": Law(at_constant="alive", shift=True, scale=False, degree=0, best="forecast"),
         "ranknet": Law(at_constant="alive", shift=True, scale=False, degree=0, best="order"),
-        "lambdarank": Law(at_constant="alive", shift=True, scale=False, degree=0, best=None),
+        "lambdarank": Law(at_constant="alive", shift=True, scale=False, degree=0, best="direction"),
         "margin": Law(at_constant="alive", shift=True, scale=False, degree=0, best="order"),
         "top_k": Law(at_constant="alive", shift=True, scale=False, degree=0, best="order"),
         "sharpe": Law(at_constant="undefined", shift=True, scale=True, degree=1, best="order"),
