@@ -39,7 +39,7 @@ class _Moments:
     flag: Bools
 
 
-def columns_vary(values: Floats, names: Sequence[str]) -> Verdict:
+def columns_vary(values: Floats, names: Sequence[str], *, without: Sequence[str] = ()) -> Verdict:
     """Every column must take more than one value, and not mostly its bounds.
 
     A level that no row has is no fault: of columns that hold 0 and 1 only, such as the
@@ -48,13 +48,16 @@ def columns_vary(values: Floats, names: Sequence[str]) -> Verdict:
     Args:
         values: Train rows, NaN where unknown. Shape (rows, columns).
         names: One per column, those of one input beginning alike, as `input:column`.
+        without: Columns that may not matter to the model.
     """
+    judged = ~np.isin(names, without)
     found = _moments(values)
     inputs = np.array([name.split(":")[0] for name in names])
     constant = ~(found.spread > 1e-7 * found.rms)
     flags_vary = np.array([bool((found.flag & ~constant)[inputs == i].any()) for i in inputs])
     excused = found.flag & flags_vary
-    dead, full = constant & ~excused, _saturated(values, inputs, found) & ~constant
+    dead = judged & constant & ~excused
+    full = judged & _saturated(values, inputs, found) & ~constant
     bad = [names[i] for i in np.flatnonzero(dead).tolist()]
     clipped = [names[i] for i in np.flatnonzero(full).tolist()]
     findings = (

@@ -13,12 +13,13 @@ from flatline.harness.checks.stretches import (
     Period,
     geometric_mean,
     means,
-    share_of,
     spreads,
     stretches,
     usual_of,
 )
-from flatline.harness.statistics import reach
+from flatline.harness.drift.sample import sample_of
+from flatline.harness.drift.shift import mean_shift
+from flatline.harness.statistics import CHANCE
 from flatline.harness.subject import Axis
 from flatline.harness.verdicts import Stage, Status, Verdict
 from flatline.metrics.dispersion import Flat, find_flat
@@ -35,7 +36,7 @@ def scores_last(
     later: Period,
     *,
     axis: Axis = "stocks",
-    chance: float = 1e-3,
+    chance: float = CHANCE,
 ) -> Verdict:
     """For every horizon, scores must vary on the later period as they do on the train period.
 
@@ -47,12 +48,13 @@ def scores_last(
         train: Scores of the train period, or the probabilities made of them.
         later: The same of the later period.
         axis: Whether spreads are taken within the day or in time.
-        chance: Probability that a healthy model fails, per horizon.
+        chance: Probability that a healthy model fails, shared out between the horizons.
     """
     parts = stretches(train, later, least=FEWEST_DAYS[axis])
     if parts is None:
         return _too_short(LASTS, train, later, FEWEST_DAYS[axis])
-    usual, bounds = usual_of(spreads(train, parts[0], axis), chance)
+    before = spreads(train, parts[0], axis)
+    usual, bounds = usual_of(before, chance / before.shape[1])
     now = geometric_mean(spreads(later, parts[1], axis))
     with np.errstate(divide="ignore", invalid="ignore"):
         worst = int(np.argmin(np.nan_to_num(now / bounds, nan=-np.inf)))
@@ -82,33 +84,37 @@ def scores_last(
             f"and by {usual[worst]:.3g} on {parts[0]} stretches of the train period, expected "
             f"more than {bounds[worst]:.3g}"
         ),
-        false_alarm_rate=min(1.0, chance * len(bounds)),
+        false_alarm_rate=chance,
         hint=hint,
     )
 
 
-def follows_base_rate(train: Period, later: Period, *, chance: float = 1e-3) -> Verdict:
+def follows_base_rate(train: Period, later: Period, *, chance: float = CHANCE) -> Verdict:
     """For every horizon, the mean probability must keep to the share of the class.
 
     The share itself moves from period to period, and a model that knew nothing but that
-    of the train period would be off by as much. The bound is what one stretch of days
-    is off by, read off stretches of the train period and scaled to the number of later
-    days (Student's t, two-sided). What the model is off by on the train period as well is
-    no matter of the period, and is taken out.
+    of the train period would be off by as much. The bound is how far the share of so many
+    later days lies from that of the train days if nothing changed, see `mean_shift`. What
+    the model is off by on the train period as well is no matter of the period, and is taken
+    out.
 
     Args:
         train: Probabilities of the train period, with labels.
         later: The same of the later period.
-        chance: Probability that a healthy model fails, per horizon.
+        chance: Probability that a healthy model fails, shared out between the horizons.
     """
-    parts = stretches(train, later)
     if train.label is None or later.label is None:
         return not_judged(FOLLOWS, "the subject has no `probabilities`")
-    if parts is None:
-        return _too_short(FOLLOWS, train, later)
-    shares = means(train.label, train.stretch(parts[0]))
-    draws = parts[0] * share_of(train, later)
-    bounds = reach(len(shares), chance / 2, draws=draws) * shares.std(0, ddof=1)
+    before, after = (sample_of(period.label, period.day) for period in (train, later))
+    shifts = [
+        mean_shift(a, b, train_day=before.days, later_day=after.days)
+        for a, b in zip(
+            before.day_means(before.values).T, after.day_means(after.values).T, strict=True
+        )
+    ]
+    bounds = np.array([shift.bound(chance / len(shifts)) for shift in shifts])
+    if not np.isfinite(bounds).all():
+        return _too_short(FOLLOWS, train, later, 2)
     (mean, share), (mean_then, share_then) = _levels(later), _levels(train)
     gap = np.abs((mean - share) - (mean_then - share_then))
     worst = int(np.argmax(np.nan_to_num(gap - bounds, nan=np.inf)))
@@ -126,7 +132,7 @@ def follows_base_rate(train: Period, later: Period, *, chance: float = 1e-3) -> 
             f"{share_then[worst]:.3f} on the train period: {gap[worst]:.3f} further apart, "
             f"expected at most {bounds[worst]:.3f}"
         ),
-        false_alarm_rate=min(1.0, chance * len(bounds)),
+        false_alarm_rate=chance,
         hint=""
         if keeps
         else (
@@ -136,7 +142,7 @@ def follows_base_rate(train: Period, later: Period, *, chance: float = 1e-3) -> 
     )
 
 
-def attention_lasts(train: Period, later: Period, *, chance: float = 1e-3) -> Verdict:
+def attention_lasts(train: Period, later: Period, *, chance: float = CHANCE) -> Verdict:
     """Attention must not be nearer to uniform on the later period than on the train period.
 
     Focus is 1 less the entropy of the weights over that of uniform ones. The bound is

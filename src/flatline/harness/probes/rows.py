@@ -76,12 +76,14 @@ class Both:
     Args:
         train: The train split.
         later: The split that the subject calls later, else the validation split.
-        without_level: Columns whose level may not matter to the model.
-        without_scale: Columns whose scale may not matter to the model.
+        unread: Columns that may not matter to the model at all.
+        without_level: Columns whose level may not matter to it, those among them.
+        without_scale: Columns whose scale may not matter to it, those among them.
     """
 
     train: Rows
     later: Rows
+    unread: tuple[str, ...]
     without_level: tuple[str, ...]
     without_scale: tuple[str, ...]
 
@@ -92,13 +94,13 @@ def read_both(case: Case) -> Both:
     train, later = _rows(case, "train"), _rows(case, subject.later or "valid")
     parts = inputs_of(subject, case.batch("train")[0])
     declared = Declared.of(subject.insensitive_to, parts, columns=subject.columns)
-    level, scale = [], []
+    unread, level, scale = [], [], []
     for part in (part for part in parts if part.role == Role.ROWS):
         for index, name in enumerate(columns_of(subject, part)):
-            unscaled = declared.aspect(part, "scale", index)
+            unread += [name] if declared.feature(part, index) else []
             level += [name] if declared.aspect(part, "level", index) else []
-            scale += [name] if unscaled else []
-    return Both(train, later, tuple(level), tuple(scale))
+            scale += [name] if declared.aspect(part, "scale", index) else []
+    return Both(train, later, tuple(unread), tuple(level), tuple(scale))
 
 
 def columns_of(subject: Subject, part: Input) -> list[str]:

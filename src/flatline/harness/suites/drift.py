@@ -10,6 +10,7 @@ from flatline.harness.checks.stretches import Period
 from flatline.harness.probes.scoring import Place, Scored
 from flatline.harness.probes.smoke import smoke
 from flatline.harness.registry import Check, Cost, Layer
+from flatline.harness.statistics import CHANCE
 from flatline.harness.suites import features, pipeline
 from flatline.harness.suites.reading import array, array_or_none, floor_of
 from flatline.harness.verdicts import Stage, Verdict
@@ -58,7 +59,7 @@ CHECKS = (
         says="Scores vary on the later period as they do on the train period.",
         layer=Layer.DRIFT,
         stage=Stage.EVALUATION,
-        false_alarm_rate=1e-3,
+        false_alarm_rate=CHANCE,
         cost=Cost.TRAINING,
         judge=_last,
         needs=("later",),
@@ -69,7 +70,7 @@ CHECKS = (
         says="The mean probability keeps to the share of the class on the later period.",
         layer=Layer.DRIFT,
         stage=Stage.EVALUATION,
-        false_alarm_rate=1e-3,
+        false_alarm_rate=CHANCE,
         cost=Cost.TRAINING,
         judge=_follow,
         needs=("later", "probabilities"),
@@ -80,7 +81,7 @@ CHECKS = (
         says="Attention does not go uniform on the later period.",
         layer=Layer.DRIFT,
         stage=Stage.EVALUATION,
-        false_alarm_rate=1e-3,
+        false_alarm_rate=CHANCE,
         cost=Cost.TRAINING,
         judge=_attend,
         needs=("later", "attention"),

@@ -40,8 +40,9 @@ def _support(case: Case) -> Verdict:
 
 
 def _vary(case: Case) -> Verdict:
-    sample = case.of(read_both).train.sample
-    return columns.columns_vary(sample.values, sample.names)
+    both = case.of(read_both)
+    sample = both.train.sample
+    return columns.columns_vary(sample.values, sample.names, without=both.unread)
 
 
 def _scale(case: Case) -> Verdict:
