@@ -35,8 +35,8 @@ ROWS, FEWEST, STEPS, LOOK = 64, 32, 100, 25
 OTHERS = 3000
 # So many times its error a correlation is no more in doubt.
 BEYOND_DOUBT = 6.0
-# A column that correlates this closely with the labels holds them.
-SAME = 0.9999
+# A column that correlates this closely with the labels of so many rows holds them.
+SAME, ENOUGH = 0.9999, 8
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -209,7 +209,7 @@ def _holding(x: Tensor, labels: Tensor, whole: Ints) -> Ints:
     """Columns of an input that hold a column of the labels, whatever their unit."""
     a = x.reshape(len(x), -1).double().cpu().numpy()[whole]
     b = labels.double().cpu().numpy()[whole]
-    if len(whole) < FEWEST:
+    if len(whole) < ENOUGH:
         return np.zeros(0, np.int64)
     a, b = a - a.mean(0), b - b.mean(0)
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -22,7 +22,7 @@ from flatline.harness.statistics import Estimate
 from flatline.metrics.blocks import DayBlocks
 from flatline.metrics.variance import within_day
 
-__all__ = ["Planted", "Reached", "planted"]
+__all__ = ["Planted", "Reached", "overheard", "planted"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -193,7 +193,7 @@ def _reached(
     if pathway.edges is None:
         found = [agreement(s[:, None], value[:, None], group) for s in score.T]
     else:
-        found = [_overheard(s, group, value, plantings) for s in score.T]
+        found = [overheard(s, group, value, plantings) for s in score.T]
     return Reached(
         pathway.kind,
         pathway.part.path or ROOT_NAME,
@@ -203,9 +203,7 @@ def _reached(
     )
 
 
-def _overheard(
-    score: Floats, group: Ints, value: Floats, plantings: Sequence[Planting]
-) -> Estimate:
+def overheard(score: Floats, group: Ints, value: Floats, plantings: Sequence[Planting]) -> Estimate:
     """The correlation with what was heard from neighbours, the row's own channel taken out.
 
     Rows that share neighbours hear much the same. What the scores weigh each source's channel

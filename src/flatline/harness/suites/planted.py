@@ -6,7 +6,12 @@ from functools import partial
 
 from flatline.harness.case import Case
 from flatline.harness.checks.memory import learned_by_heart, nothing_of_others
-from flatline.harness.checks.planted import IDS, both_halves_learned, pathway_learned
+from flatline.harness.checks.planted import (
+    IDS,
+    both_halves_learned,
+    not_for_classes,
+    pathway_learned,
+)
 from flatline.harness.probes.memory import memory
 from flatline.harness.probes.pathways import Kind
 from flatline.harness.probes.planted import planted
@@ -30,6 +35,8 @@ def _learns(case: Case, *, kind: Kind) -> Verdict:
 
 
 def _halves(case: Case) -> Verdict:
+    if case.subject.probabilities is not None:
+        return not_for_classes()
     return both_halves_learned(case.of(planted), names=case.subject.horizons)
 
 
