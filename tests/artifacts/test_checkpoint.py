@@ -30,6 +30,17 @@ def saved(tmp_path):
     return model, path
 
 
+def test_a_header_of_any_length_is_read(tmp_path):
+    """Its length stands first, and may begin with the byte that a pickle begins with."""
+    model, starts = maker.make_model(maker.APEX), set()
+    manifest = maker.make_manifest(model, maker.APEX)
+    for length in range(8, 8 * 34, 8):
+        save_checkpoint(tmp_path / "c", model, manifest.model_copy(update={"run_id": "x" * length}))
+        starts.add((tmp_path / "c").read_bytes()[0])
+        assert read_manifest(tmp_path / "c").run_id == "x" * length
+    assert 0x80 in starts
+
+
 def other(**changed):
     """Builds the model of the manifest with another size or setting."""
 

@@ -169,9 +169,11 @@ def open_container(path: Path) -> Container:
 
 def _header(file: BinaryIO, size: int, path: Path) -> tuple[dict[str, Any], int]:
     """The header and its length in bytes."""
-    start = file.read(8)
+    start, opening = file.read(8), file.read(1)
+    file.seek(8)
     length = int.from_bytes(start, "little")
-    if start[:2] == b"PK" or start[:1] == b"\x80":
+    # A length may happen to look like the start of a pickle; no pickle goes on like this.
+    if opening != b"{" and (start[:2] == b"PK" or start[:1] == b"\x80"):
         raise ArtifactError(
             f"file {path} is pickled, expected safetensors. Convert it with "
             "`flatline checkpoint FILE --run FOLDER`."
