@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "callbacks_of",
+    "describe",
     "fingerprint",
     "manifest_of",
     "new_run_dir",
@@ -112,7 +113,22 @@ def manifest_of(experiment: Experiment, model: nn.Module, run_dir: Path) -> Mani
     Raises:
         ArtifactError: The folder has no record of a run.
     """
-    record, settings = _read(run_dir / "run.json"), experiment.settings
+    record = _read(run_dir / "run.json")
+    return describe(experiment, model, run_id=record["id"], versions=record["versions"])
+
+
+def describe(
+    experiment: Experiment, model: nn.Module, *, run_id: str, versions: Mapping[str, str]
+) -> Manifest:
+    """The same of a model that need not be of a run.
+
+    Args:
+        experiment: What the model was made of.
+        model: Built by the experiment.
+        run_id: What it is known by.
+        versions: Of Python and the libraries that made it.
+    """
+    settings = experiment.settings
     return Manifest(
         model=settings.model.model_dump(mode="json"),
         **experiment.sizes(),
@@ -120,8 +136,8 @@ def manifest_of(experiment: Experiment, model: nn.Module, run_dir: Path) -> Mani
         normaliser=experiment.normaliser.state(),
         target_scale=settings.data.target,
         signature=signature_of(model),
-        versions=record["versions"],
-        run_id=record["id"],
+        versions=dict(versions),
+        run_id=run_id,
         data_fingerprint=fingerprint(experiment.panel),
     )
 

@@ -23,6 +23,7 @@ from flatline.subjects.attention import attends, attention_weights
 from flatline.subjects.evaluating import evaluation_of
 from flatline.subjects.pricing import pipeline_of
 from flatline.subjects.reading import columns_of, unread_by
+from flatline.subjects.saving import saving_of
 from flatline.subjects.terms import terms_of
 from flatline.subjects.variants import variants_of
 from flatline.training.optimizer import make_optimizer
@@ -91,6 +92,8 @@ def subject_of(experiment: Experiment, *, name: str) -> Subject:
         pipeline=pipeline_of(experiment.settings),
         settings=variants_of(experiment.settings, partial(subject_of, name=name)),
         baseline=_baseline(experiment, name),
+        snapshot=True,
+        **saving_of(experiment),
         **_classes(experiment),
     )
 
