@@ -19,7 +19,6 @@ from flatline.harness.terms import Term
 
 if TYPE_CHECKING:
     from flatline.harness.pipeline import Pipeline
-    from flatline.harness.pipeline import Pipeline
     from flatline.harness.variants import Variants
 
 __all__ = ["Axis", "Subject"]
@@ -84,7 +83,8 @@ class Subject:
             of `flatline.harness.measures.Measure`.
         terms: From the name of each weighted term of the loss to what it is and weighs.
         pipeline: How batches are made of prices, so that prices can be changed.
-        pipeline: How batches are made of prices, so that prices can be changed.
+        predict: The subject's own evaluation loop: from (model, split) to scores, targets (NaN
+            where not known) and days of all rows, arrays or tensors.
         settings: How to remake the subject with a setting changed.
         baseline: The JSON file of its numbers, kept under version control.
         frozen: Parameters, or modules by their path, that are not to be trained.
@@ -139,7 +139,7 @@ class Subject:
     measures: Mapping[str, str] | None = None
     terms: Mapping[str, Term] | None = None
     pipeline: Pipeline | None = None
-    pipeline: Pipeline | None = None
+    predict: Callable[[nn.Module, str], tuple[Any, Any, Any]] | None = None
     settings: Variants | None = None
     baseline: Path | str | None = None
     frozen: Collection[str] = ()
