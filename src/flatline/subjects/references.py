@@ -20,7 +20,7 @@ from flatline.harness import Subject
 from flatline.settings import Settings, load_settings
 from flatline.subjects import GATE_SETTINGS, gate_settings
 from flatline.subjects.attention import attends, attention_weights
-from flatline.subjects.evaluating import evaluation_of
+from flatline.subjects.evaluating import evaluation_of, predictions_of
 from flatline.subjects.pricing import pipeline_of
 from flatline.subjects.reading import columns_of, unread_by
 from flatline.subjects.saving import saving_of
@@ -88,6 +88,7 @@ def subject_of(experiment: Experiment, *, name: str) -> Subject:
         attention=attention_weights if attends(experiment.model()) else None,
         horizons=experiment.settings.data.horizons,
         evaluate=evaluation_of(experiment),
+        predict=predictions_of(experiment, batches),
         terms=terms_of(experiment),
         pipeline=pipeline_of(experiment.settings),
         settings=variants_of(experiment.settings, partial(subject_of, name=name)),

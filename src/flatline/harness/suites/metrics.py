@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from flatline.harness.audit import source_of
 from flatline.harness.case import Case
 from flatline.harness.checks.metrics import LAWS, Law, judge_law, weights_enter
+from flatline.harness.checks.predictions import predictions_agree
 from flatline.harness.measures import measures_of
 from flatline.harness.probes.audit import Audited, numbers_of, try_out
 from flatline.harness.probes.scoring import Scored, score_split
@@ -72,6 +73,32 @@ def _numbers(case: Case, scored: Scored) -> dict[str, float]:
     )
 
 
+def _predictions(case: Case) -> Verdict:
+    if case.subject.predict is None:
+        raise ValueError("the comparison needs `predict`")
+    run, model = case.of(smoke), case.model()
+    # A copy: a loop that stays in train mode changes statistics that others read.
+    model.load_state_dict(run.model.state_dict())
+    score, target, _ = case.subject.predict(model.eval(), "valid")
+    file, line = source_of(case.subject.predict)
+    own, own_target = (_columns_of(x) for x in (score, target))
+    return predictions_agree(
+        own,
+        array(run.scored.score),
+        own_target=own_target,
+        target=array(run.scored.target),
+        file=file,
+        line=line,
+    )
+
+
+def _columns_of(x: Any) -> NDArray[np.float64]:  # noqa: ANN401 (an array or a tensor)
+    """One column per horizon, in float64 on the CPU: (rows, horizons)."""
+    found = x.detach().cpu().numpy() if isinstance(x, torch.Tensor) else np.asarray(x)
+    found = found.astype(np.float64)
+    return found[:, None] if found.ndim == 1 else found
+
+
 CHECKS = (
     *(
         Check(
@@ -96,6 +123,17 @@ CHECKS = (
         cost=Cost.TRAINING,
         judge=_weights,
         needs=("evaluate",),
+        shares="smoke",
+    ),
+    Check(
+        id="predictions_agree",
+        says="The subject's own evaluation loop scores every row, in eval mode.",
+        layer=Layer.METRICS,
+        stage=Stage.EVALUATION,
+        false_alarm_rate=0.0,
+        cost=Cost.TRAINING,
+        judge=_predictions,
+        needs=("predict",),
         shares="smoke",
     ),
 )
