@@ -1,6 +1,8 @@
 """The loss layer of the gate: a healthy subject passes, and each fault in its loss is named."""
 
-from dataclasses import replace
+import inspect
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -226,6 +228,11 @@ FAULTY = {
 }
 
 
+def source_at(line):
+    """The function that starts on a line of this file."""
+    return "".join(inspect.getblock(Path(__file__).read_text().splitlines(True)[line - 1 :]))
+
+
 @pytest.mark.parametrize("fault", FAULTY)
 def test_a_faulty_loss_fails_the_check_it_is_about(fault):
     """One fault, one check, and the loss is the culprit."""
@@ -233,6 +240,8 @@ def test_a_faulty_loss_fails_the_check_it_is_about(fault):
     verdict = judge(BY_ID[check], Case(subject(loss=loss, terms=None)))
     assert verdict.status == Status.FAIL
     assert verdict.culprit.path == "total"
+    assert verdict.culprit.file == __file__
+    assert inspect.getsource(loss) == source_at(verdict.culprit.line)
 
 
 def test_a_softmax_of_raw_returns_tells_nothing_apart():
@@ -331,6 +340,124 @@ def test_logits_and_probabilities_are_told_apart(loss, probabilities, status):
     """L17: the best constant stands for the share of the class, if both mean the same."""
     one = classifier(loss, probabilities)
     assert judge(BY_ID["probability_meets_the_share"], Case(one)).status == status
+
+
+@dataclass
+class Normal:
+    """What a model puts out that says how sure it is."""
+
+    mean: torch.Tensor
+    variance: torch.Tensor
+
+
+class Wide(nn.Module):
+    """Several numbers per row, in the form that *shape* makes of them."""
+
+    def __init__(self, width, shape):
+        super().__init__()
+        self.layer = nn.Linear(FEATURES, width)
+        self.shape = shape
+
+    def forward(self, features):
+        """Outputs of every row."""
+        return self.shape(self.layer(features))
+
+
+def complete(seed=2, *, classes=False):
+    """Features of one day without names, beside a vector of complete labels."""
+    inputs, targets = batch(seed, missing=0.0, days=1)
+    label = targets["label"][:, 0]
+    return inputs["features"], (label > 0).long() if classes else label
+
+
+def pinball(quantiles, label):
+    """Three quantiles."""
+    short = label[:, None] - quantiles
+    level = torch.tensor([0.1, 0.5, 0.9])
+    return torch.maximum(level * short, (level - 1) * short).mean()
+
+
+def random_pairs(score, label):
+    """Logistic loss on pairs that are drawn anew each time."""
+    other = torch.randperm(len(score))
+    sign = torch.sign(label - label[other])
+    return functional.softplus(-sign * (score - score[other])).mean()
+
+
+def first(outputs):
+    """The first column."""
+    return outputs[:, 0]
+
+
+FOREIGN = {
+    "mse": (1, first, nn.MSELoss(), {"scores": lambda x: x}),
+    "l1": (1, first, functional.l1_loss, {"scores": lambda x: x}),
+    "huber": (1, first, nn.SmoothL1Loss(), {"scores": lambda x: x}),
+    "pairs": (1, first, random_pairs, {"scores": lambda x: x}),
+    "quantiles": (3, lambda x: x, pinball, {"scores": lambda x: x[:, 1]}),
+    "mean_of_quantiles": (3, lambda x: x, pinball, {"scores": lambda x: x.mean(1)}),
+    "normal": (
+        2,
+        lambda x: Normal(x[:, 0], x[:, 1].exp()),
+        lambda out, label: functional.gaussian_nll_loss(out.mean, label, out.variance),
+        {"scores": lambda out: out.mean},
+    ),
+    "tuple": (
+        2,
+        lambda x: (x[:, 0], x[:, 1]),
+        lambda out, label: functional.mse_loss(out[0], label),
+        {"scores": lambda out: out[0]},
+    ),
+}
+BINARY = {
+    "two_logits": (
+        2,
+        lambda x: x,
+        nn.CrossEntropyLoss(),
+        {
+            "scores": lambda x: x[:, 1] - x[:, 0],
+            "probabilities": lambda x: x.softmax(1)[:, 1],
+        },
+    ),
+    "one_logit": (
+        1,
+        first,
+        lambda x, y: functional.binary_cross_entropy_with_logits(
+            x, y.float(), pos_weight=torch.tensor(3.0)
+        ),
+        {"scores": lambda x: x, "probabilities": torch.sigmoid},
+    ),
+    "probability": (
+        1,
+        lambda x: x[:, 0].sigmoid(),
+        lambda p, y: functional.binary_cross_entropy(p, y.float()),
+        {"scores": lambda p: p, "probabilities": lambda p: p},
+    ),
+    "undeclared_probability": (
+        1,
+        lambda x: x[:, 0].sigmoid(),
+        lambda p, y: functional.binary_cross_entropy(p, y.float()),
+        {"scores": lambda p: p},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", [*FOREIGN, *BINARY])
+def test_losses_of_other_people_fail_nothing(name):
+    """Vectors, quantiles, classes, tuples and dataclasses; pairs drawn at random."""
+    width, shape, loss, parts = (FOREIGN | BINARY)[name]
+    one = Subject(
+        name=name,
+        model=lambda: Wide(width, shape),
+        batches={"train": [complete(seed, classes=name in BINARY) for seed in range(2)]},
+        loss=loss,
+        days="batch",
+        **parts,
+    )
+    found = verdicts(one)
+    assert {k for k, v in found.items() if v.status in (Status.FAIL, Status.ERROR)} == set()
+    judged = sum(v.status == Status.PASS for v in found.values())
+    assert judged >= 4 or name == "undeclared_probability"
 
 
 @pytest.mark.parametrize(

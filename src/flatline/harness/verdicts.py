@@ -6,11 +6,12 @@ import inspect
 import math
 from dataclasses import asdict, dataclass
 from enum import StrEnum
+from functools import partial
 from typing import Any
 
 from torch import nn
 
-__all__ = ["Culprit", "Stage", "Status", "Verdict", "module_culprit", "worst_first"]
+__all__ = ["Culprit", "Stage", "Status", "Verdict", "module_culprit", "source_of", "worst_first"]
 
 
 class Status(StrEnum):
@@ -107,11 +108,21 @@ def worst_first(verdicts: list[Verdict]) -> list[Verdict]:
 
 def module_culprit(path: str, module: nn.Module, *, evidence: str, remedy: str) -> Culprit:
     """A culprit that is a module, with the file and line of its class where they can be found."""
-    file: str | None = None
-    line: int | None = None
-    try:
-        file = inspect.getsourcefile(type(module))
-        line = inspect.getsourcelines(type(module))[1]
-    except (OSError, TypeError):
-        pass  # Classes made at a prompt have no source; the path alone must do.
+    file, line = source_of(module)
     return Culprit(kind="module", path=path, evidence=evidence, remedy=remedy, file=file, line=line)
+
+
+def source_of(made: Any) -> tuple[str | None, int | None]:  # noqa: ANN401 (whatever a subject gives)
+    """File and first line of a function, or of the class of anything else; None where unknown.
+
+    Example:
+        >>> source_of(worst_first)[0].endswith("verdicts.py"), source_of(len)
+        (True, (None, None))
+    """
+    while isinstance(made, partial):
+        made = made.func
+    made = made if inspect.isroutine(made) or inspect.isclass(made) else type(made)
+    try:
+        return inspect.getsourcefile(made), inspect.getsourcelines(made)[1]
+    except (OSError, TypeError):
+        return None, None  # What is made at a prompt has no source.

@@ -13,6 +13,8 @@ from torch import Tensor
 from flatline.errors import FlatlineError
 from flatline.harness.calls import call_loss
 from flatline.harness.case import Case
+from flatline.harness.isolation import isolated
+from flatline.harness.labels import as_columns
 from flatline.harness.probes.scoring import forward
 from flatline.harness.substitution import Substitute
 from flatline.harness.terms import Term
@@ -36,11 +38,13 @@ class Part:
     Args:
         name: Of the term, or `total`.
         value: From (outputs, targets, inputs) to a scalar.
+        made_by: What the subject gave, for its place in the source.
         term: What was declared of it, None for the total.
     """
 
     name: str
     value: Value
+    made_by: Callable[..., Any]
     term: Term | None = None
 
     @property
@@ -62,6 +66,7 @@ class Scene:
         group: Which rows are compared with each other. Shape (rows,), 0 and up.
         swap: Puts scores into the outputs.
         classes: Whether labels are classes, so that scores have the unit of a logit.
+        bounded: Whether the scores are probabilities: ours go through a sigmoid first.
         total: The loss.
         terms: Its declared terms.
     """
@@ -73,6 +78,7 @@ class Scene:
     group: Tensor
     swap: Substitute
     classes: bool
+    bounded: bool
     total: Part
     terms: tuple[Part, ...]
 
@@ -124,7 +130,11 @@ class Scene:
 
     def value(self, part: Part, score: Tensor) -> Tensor:
         """The loss with these scores."""
-        return part.value(self.swap(score), self.targets, self.inputs)
+        return part.value(self.put(score), self.targets, self.inputs)
+
+    def put(self, score: Tensor) -> Any:  # noqa: ANN401 (the outputs are the subject's own)
+        """The outputs with these scores."""
+        return self.swap(score.sigmoid() if self.bounded else score)
 
     def gradient(self, part: Part, score: Tensor) -> Tensor:
         """Its gradient at the scores, 0 where there is none: (rows, horizons)."""
@@ -142,7 +152,7 @@ class Scene:
             score: Shape (rows, horizons); None for the model's own.
             rows: Look at these rows alone.
         """
-        outputs = self.outputs if score is None else self.swap(score)
+        outputs = self.outputs if score is None else self.put(score)
         count = len(self.label)
 
         def some(_: str, x: Tensor) -> Tensor:
@@ -177,6 +187,10 @@ def scene(case: Case) -> Scene:
     inputs, targets, outputs = best
     score = subject.score_of(outputs)
     label = subject.labels_of(targets, score)
+    bounded = False
+    if subject.probabilities is not None:
+        chance = as_columns(subject.probabilities(outputs), of="probabilities")
+        bounded = chance.shape == score.shape and bool(torch.equal(chance, score))
     classes = subject.probabilities is not None
     return Scene(
         inputs=inputs,
@@ -186,7 +200,8 @@ def scene(case: Case) -> Scene:
         group=torch.unique(subject.group_of(inputs), return_inverse=True)[1].to(score.device),
         swap=Substitute(outputs, subject.score_of),
         classes=classes,
-        total=Part(TOTAL, subject.loss_of),
+        bounded=bounded,
+        total=Part(TOTAL, _steady(subject.loss_of), made_by=subject.loss),
         terms=tuple(_part(name, term) for name, term in (subject.terms or {}).items()),
     )
 
@@ -211,13 +226,27 @@ def refused(doing: Callable[[], Tensor]) -> str | None:
     """What the loss said when it refused, None where it did not."""
     try:
         doing()
-    except (FlatlineError, ValueError) as error:
+    except (FlatlineError, ValueError, RuntimeError) as error:
         return f"{type(error).__name__}: {error}"
     return None
 
 
 def _part(name: str, term: Term) -> Part:
-    return Part(name, lambda out, want, inputs: call_loss(term.value, out, want, inputs), term)
+    def value(outputs: Any, targets: Any, inputs: Any) -> Tensor:  # noqa: ANN401
+        return call_loss(term.value, outputs, targets, inputs)
+
+    return Part(name, _steady(value), made_by=term.value, term=term)
+
+
+def _steady(value: Value) -> Value:
+    """The same draws each time, for a loss that compares pairs at random."""
+
+    def call(outputs: Any, targets: Any, inputs: Any) -> Tensor:  # noqa: ANN401
+        # Whether gradients are wanted is for the caller to say.
+        with isolated(0):
+            return value(outputs, targets, inputs)
+
+    return call
 
 
 def _slope(value: Tensor, at: list[Tensor]) -> list[Tensor]:

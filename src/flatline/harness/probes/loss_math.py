@@ -135,7 +135,7 @@ def push_where_missing(case: Case) -> tuple[int, float, float] | None:
         )
     leaf = one.informed().requires_grad_()
     with torch.enable_grad():
-        value = one.total.value(one.swap(leaf), targets, one.inputs)
+        value = one.total.value(one.put(leaf), targets, one.inputs)
         if not value.requires_grad:
             return int((~known).sum()), 0.0, 0.0
         (push,) = torch.autograd.grad(value, leaf)
@@ -210,7 +210,7 @@ def best_constants(case: Case) -> tuple[Tensor, Tensor]:
             # What the others are is as sound as a logit and as a probability.
             score = torch.full_like(one.label, 0.5)
             score[:, column] = constant
-            outputs = one.swap(score)
+            outputs = one.put(score)
             if refused(lambda outputs=outputs: one.total.value(outputs, one.targets, one.inputs)):  # type: ignore[misc]
                 continue
             loss = float(one.total.value(outputs, one.targets, one.inputs).detach())

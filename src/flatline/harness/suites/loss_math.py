@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from flatline.harness.case import Case
 from flatline.harness.checks import loss_math as checks
@@ -10,10 +11,10 @@ from flatline.harness.checks import loss_terms as term_checks
 from flatline.harness.checks.loss_parts import not_judged
 from flatline.harness.probes import loss_math as probes
 from flatline.harness.probes import loss_terms as term_probes
-from flatline.harness.probes.loss import scene
+from flatline.harness.probes.loss import Scene, scene
 from flatline.harness.registry import Check, Cost, Layer
 from flatline.harness.suites.reading import array
-from flatline.harness.verdicts import Stage, Verdict
+from flatline.harness.verdicts import Stage, Verdict, source_of
 
 __all__ = ["CHECKS"]
 
@@ -87,17 +88,42 @@ def _word(case: Case) -> Verdict:
     return term_checks.terms_keep_their_word(case.of(term_probes.moved_by))
 
 
+def _refuses_ours(one: Scene) -> str:
+    """What the loss says of scores of our choice, where it takes those of the model."""
+    one.total.value(one.outputs, one.targets, one.inputs)
+    try:
+        one.value(one.total, one.informed())
+    except RuntimeError as error:
+        return str(error)
+    return ""
+
+
+def _located(verdict: Verdict, one: Scene) -> Verdict:
+    """The verdict with the file and line of the term or loss that it blames."""
+    if verdict.culprit is None:
+        return verdict
+    path = verdict.culprit.path
+    # A term under a change is named with the change.
+    blamed = [part for part in one.terms if path == part.name or path.startswith(f"{part.name} ")]
+    file, line = source_of((blamed or [one.total])[0].made_by)
+    return replace(verdict, culprit=replace(verdict.culprit, file=file, line=line))
+
+
 def _check(
     name: str, says: str, judge: Callable[[Case], Verdict], *, needs: tuple[str, ...] = ()
 ) -> Check:
     def judged(case: Case) -> Verdict:
-        if not case.of(scene).swap.straight():
+        one = case.of(scene)
+        if not one.swap.straight():
             return not_judged(name, CURVED)
+        why = _refuses_ours(one)
+        if why:
+            return not_judged(name, f"the loss takes its model's scores, but none of ours: {why}")
         found = case.of(probes.pulls)
         # A gradient nowhere is a fault; one elsewhere is a loss that the scores are no part of.
         if not needs and found.largest == 0 and found.elsewhere:
             return not_judged(name, UNREAD)
-        return judge(case)
+        return _located(judge(case), one)
 
     return Check(
         id=name,
