@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,13 +13,14 @@ from flatline.harness.checks.drift import name_columns
 from flatline.harness.verdicts import Culprit, Stage, Status, Verdict
 
 __all__ = [
-    "SCALE", "VARY", "WINDOWS", "columns_on_one_scale", "columns_vary", "unlevelled",
-    "windows_keep_levels",
+    "NAMES", "SCALE", "VARY", "WINDOWS", "columns_as_fitted", "columns_on_one_scale",
+    "columns_vary", "unlevelled", "windows_keep_levels",
 ]  # fmt: skip
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
+NAMES = "columns_as_fitted"
 VARY, SCALE, WINDOWS = "columns_vary", "columns_on_one_scale", "windows_keep_levels"
 
 # Rows at either bound of a column from which on it is saturated.
@@ -74,6 +76,45 @@ def columns_vary(values: Floats, names: Sequence[str], *, without: Sequence[str]
         hint=_why_constant(bad, names),
         remedy="Look for a z-score of one row, a spread of 0 under a robust scaling, or a name "
         "that the data does not have.",
+    )
+
+
+def columns_as_fitted(
+    columns: Mapping[str, Sequence[str]],
+    widths: Mapping[str, int],
+    fitted: Mapping[str, Sequence[str]],
+) -> Verdict:
+    """The columns of a batch must be those, in the order, that the model was trained with.
+
+    Args:
+        columns: Names of the columns of each input now.
+        widths: How many columns each input really has.
+        fitted: Names that the model was trained with, of the same inputs.
+    """
+    wrong, told = [], []
+    for path, names in columns.items():
+        if path in widths and widths[path] != len(names):
+            wrong.append(path)
+            told.append(f"{path} has {widths[path]} columns and {len(names)} names")
+    for path, names in fitted.items():
+        pairs = list(zip_longest(columns.get(path, ()), names, fillvalue="missing"))
+        differ = [(i, now, then) for i, (now, then) in enumerate(pairs) if now != then]
+        if differ:
+            i, now, then = differ[0]
+            wrong += [f"{path}:{now}" for _, now, _ in differ]
+            told.append(
+                f"{len(differ)} of {len(names)} columns of {path} are not those that were fitted: "
+                f"column {i} is {now}, was {then}"
+            )
+    return _verdict(
+        NAMES,
+        "; ".join(told),
+        good=f"{sum(map(len, columns.values()))} names, in the order that was fitted"
+        if fitted
+        else f"{sum(map(len, columns.values()))} names for as many columns",
+        columns=wrong,
+        hint="Weights and statistics belong to columns by their place.",
+        remedy="Select the columns by the names that were saved with the model.",
     )
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from flatline.harness.case import Case
 from flatline.harness.checks import columns, day_ids, drift
+from flatline.harness.declared import ROOT_NAME
 from flatline.harness.drift.compare import ColumnDrift, compare
+from flatline.harness.inputs import inputs_of
 from flatline.harness.probes.rows import read_both
 from flatline.harness.registry import Check, Cost, Layer
 from flatline.harness.statistics import CHANCE
@@ -43,6 +46,21 @@ def _vary(case: Case) -> Verdict:
     both = case.of(read_both)
     sample = both.train.sample
     return columns.columns_vary(sample.values, sample.names, without=both.unread)
+
+
+def _names(case: Case) -> Verdict:
+    subject = case.subject
+    named = subject.columns or {}
+    parts = inputs_of(subject, case.batch("train")[0])
+    widths = {
+        part.path or ROOT_NAME: part.shape[axis]
+        for part in parts
+        if (axis := part.axis("features")) is not None
+    }
+    then = (subject.fitted or {}).get("columns", {})
+    # A plain list is of the first input that has names.
+    fitted = then if isinstance(then, Mapping) else {next(iter(named)): then}
+    return columns.columns_as_fitted(named, widths, fitted)
 
 
 def _scale(case: Case) -> Verdict:
@@ -106,6 +124,10 @@ def _check(identity: str, says: str, judge: Callable[[Case], Verdict], rate: flo
 CHECKS = (
     _check(day_ids.WHOLE, "All rows of a day come in one batch.", _whole),
     _check(day_ids.ORDER, "Days are numbered in time, later ones behind the train days.", _order),
+    replace(
+        _check(columns.NAMES, "Columns are those, in the order, that were fitted.", _names),
+        needs=("columns",),
+    ),
     _check(columns.VARY, "No column is constant, or mostly at its bounds.", _vary),
     _check(columns.SCALE, "No column is so large that it drowns the others.", _scale),
     _check(columns.WINDOWS, "Windows keep the level that sets stocks apart.", _windows),
