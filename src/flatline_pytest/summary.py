@@ -30,7 +30,7 @@ def show_summary(reporter: pytest.TerminalReporter, config: pytest.Config) -> No
         if alike[0]["status"] in {"error", "fail"} or config.get_verbosity() > 0:
             _show(reporter, alike, config)
     if config.get_verbosity() <= 0:
-        for reason, count in _reasons(found).items():
+        for reason, count in _reasons(found).most_common():
             reporter.write_line(f"skip   {count} x {reason}")
     reporter.write_line(total_of(found))
     if wanted():

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 NEEDS_CUDA = """
 import pytest
 
@@ -42,6 +42,23 @@ def test_help_loads_no_torch():
     assert "--require-gpu" in done.stdout
 
 
+@pytest.mark.parametrize("arguments", [["test_other.py"], ["tests", "--collect-only"]])
+def test_other_tests_load_no_torch(tmp_path, arguments):
+    """Neither where subjects are named in the ini file, as long as nobody asks for them."""
+    (tmp_path / "pytest.ini").write_text("[pytest]\nflatline_subjects = mine:subject\n")
+    (tmp_path / "test_other.py").write_text("def test_other():\n    pass\n")
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests" / "test_more.py").write_text("def test_more():\n    pass\n")
+    given = ["-p", "flatline_pytest", "-p", "no:randomly", *arguments]
+    code = (
+        f"import sys, pytest; code = pytest.main({given!r}); "
+        "sys.exit('loaded' if {'torch', 'filelock'} & set(sys.modules) else code)"
+    )
+    done = python("-c", code, folder=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "flatline: seed 0" in done.stdout
+
+
 @pytest.mark.parametrize(
     ("options", "code", "outcome"),
     [
@@ -53,16 +70,8 @@ def test_without_a_device_a_test_skips_or_fails_as_asked(tmp_path, options, code
     """What needs a GPU says so and skips; under --require-gpu that is a failure."""
     (tmp_path / "test_device.py").write_text(NEEDS_CUDA)
     plugin = ["-m", "pytest", "-p", "no:cacheprovider", "-rs", "--strict-markers"]
-    if not installed():
-        plugin += ["-p", "flatline_pytest"]
+    plugin += ["-p", "flatline_pytest"]
     done = python(*plugin, *options, folder=tmp_path)
     assert done.returncode == code, done.stdout
     assert outcome in done.stdout
     assert "no CUDA device" in done.stdout
-
-
-def installed():
-    """Whether pytest finds the plugin by its entry point."""
-    from importlib.metadata import entry_points  # noqa: PLC0415
-
-    return "flatline_pytest" in entry_points(group="pytest11").names
