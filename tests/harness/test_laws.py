@@ -1,5 +1,6 @@
 """The laws of a loss: healthy ones keep them all, and each fault breaks the law it is about."""
 
+import sys
 from functools import partial
 
 import numpy as np
@@ -149,3 +150,14 @@ def test_what_a_loss_returns_may_be_a_value_and_its_validity():
         found = judged(lambda score, target, found=result: found, Promises())(batch)
         assert found.by_day == (isinstance(result, tuple) or result.ndim > 0)
         assert np.isfinite(float(found.total))
+
+
+def test_without_hypothesis_the_remedy_is_named(monkeypatch):
+    """The laws need an extra; the error says which."""
+    monkeypatch.setitem(sys.modules, "hypothesis", None)
+    with pytest.raises(SettingsError) as error:
+        laws_for(losses.mean_squared)
+    assert str(error.value) == (
+        "hypothesis is not installed, expected it for the laws of a loss. "
+        "Install it: pip install 'flatline[laws]'."
+    )

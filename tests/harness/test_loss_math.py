@@ -474,6 +474,19 @@ def test_scores_that_cannot_be_replaced_are_said_to_be(scores, reason):
     assert reason in verdict.measured
 
 
+def test_a_model_that_puts_out_nan_is_not_the_fault_of_its_loss():
+    """Outputs that are no numbers are for the other layers to tell."""
+
+    class Broken(Ranker):
+        def forward(self, inputs):
+            out = super().forward(inputs)
+            return out | {"hidden": out["hidden"] * torch.nan}
+
+    verdict = judge(BY_ID["loss_finite_at_constant"], Case(subject(model=Broken)))
+    assert verdict.status == Status.SKIP
+    assert "not finite" in verdict.measured
+
+
 def test_a_loss_of_other_outputs_is_not_blamed():
     """Scores that are a copy of what the loss reads have no gradient of their own."""
 

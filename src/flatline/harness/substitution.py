@@ -47,6 +47,10 @@ class Substitute:
         moved = [x + g for x, g in zip(self.base, slopes, strict=True)]
         self.rate = self._score(moved) - self.start
 
+    def finite(self) -> bool:
+        """Whether the outputs are, apart from what the scores are made of."""
+        return all(bool(torch.isfinite(x).all()) for x in self.base)
+
     def straight(self) -> bool:
         """Whether any scores can be put in."""
         if not bool((self.rate > 0).all()) or not bool(torch.isfinite(self.rate).all()):

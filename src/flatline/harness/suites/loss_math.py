@@ -20,6 +20,7 @@ __all__ = ["CHECKS"]
 
 CURVED = "scores are no straight function of the outputs, so that none can be put in their place"
 UNREAD = "the loss does not read the scores, but other outputs of the model"
+NOT_FINITE = "the model puts out what is not finite"
 ONE_DAY = "the batches hold one day each"
 
 
@@ -114,6 +115,8 @@ def _check(
 ) -> Check:
     def judged(case: Case) -> Verdict:
         one = case.of(scene)
+        if not one.swap.finite():
+            return not_judged(name, NOT_FINITE)
         if not one.swap.straight():
             return not_judged(name, CURVED)
         why = _refuses_ours(one)
