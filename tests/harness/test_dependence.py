@@ -203,6 +203,25 @@ def test_a_weak_step_is_reported_and_passes():
     assert "weak: features@0" in found.measured
 
 
+def test_an_attribute_that_is_repeated_from_step_to_step_may_be_read_once():
+    """Its steps are copies: a model that reads one of them hears it."""
+
+    class Once(Reader):
+        def own(self, inputs):
+            return super().own(inputs | {"static": inputs["static"][:, 0]})
+
+    def repeated(inputs, targets):
+        return inputs | {"static": inputs["static"][:, None].repeat(1, 6, 1)}, targets
+
+    assert not failing(verdicts(subject(Once, batches=changed(repeated))))
+
+
+def test_what_is_not_there_is_skipped_with_the_reason():
+    """Of a batch without windows no step is asked for."""
+    found = verdicts(subject(insensitive_to={"features"}), only={"steps_matter"})
+    assert found["steps_matter"].measured.startswith("not judged: all that could be are declared")
+
+
 def test_a_column_that_never_varies_is_tried_with_other_values():
     """A feature that is 0 everywhere still has to reach the scores."""
 

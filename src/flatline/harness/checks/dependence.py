@@ -74,14 +74,10 @@ def matter(
     if not found.finite:
         return Verdict(check=check, stage=stage, status=Status.SKIP, measured=NO_NUMBERS)
     if not judged:
-        unheard = (
-            ", ".join(f"{token} ({why})" for token, why in found.untried) or "all are declared"
-        )
+        why = "all that could be are declared" if found.of(*parts) else f"the inputs have no {what}"
+        untried = "".join(f"; {token}: {reason}" for token, reason in found.untried)
         return Verdict(
-            check=check,
-            stage=stage,
-            status=Status.SKIP,
-            measured=f"not judged: no {what} that could be; {unheard}",
+            check=check, stage=stage, status=Status.SKIP, measured=f"not judged: {why}{untried}"
         )
     least = min(judged, key=lambda one: (one not in silenced, one.moved))
     named = ", ".join(one.token for one in silenced[:5])

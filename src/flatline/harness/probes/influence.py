@@ -153,7 +153,7 @@ def _of_input(
     yield Influence(token_of(part), Part.INPUT, part, None, tried(other), top, _is_whole(x))
     for axis, kind in (("features", Part.FEATURE), ("lookback", Part.STEP)):
         at = part.axis(axis)
-        if at is None:
+        if at is None or (kind is Part.STEP and _is_repeated(x, at)):
             continue
         steep = None if gradient is None else _along(gradient, at)
         for i in _weakest(steep, x.shape[at]):
@@ -163,7 +163,9 @@ def _of_input(
             whole = _is_whole(x.select(at, i))
             yield Influence(token, kind, part, i, tried(mixed), slope, whole)
     steps = part.axis("lookback")
-    if steps is not None and x.is_floating_point() and x.shape[steps] > 2:
+    if steps is None or x.shape[steps] < 3 or _is_repeated(x, steps):
+        return
+    if x.is_floating_point():
         for kind, value in _levels(x, part, steps):
             token = f"{token_of(part)}~{kind}"
             yield Influence(token, kind, part, None, tried(value))
@@ -256,6 +258,11 @@ def _token(bench: Bench, part: Input, kind: Part, index: int) -> str:
     if kind is Part.STEP:
         return token_of(part, step=index)
     return token_of(part, column=column_name(part, index, bench.subject.columns))
+
+
+def _is_repeated(x: Tensor, steps: int) -> bool:
+    """Whether any one step tells all that the others do."""
+    return bool((x == x.narrow(steps, 0, 1)).all())
 
 
 def _is_whole(x: Tensor) -> bool:
