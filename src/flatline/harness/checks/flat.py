@@ -30,7 +30,7 @@ def alive_at_start(
     """Scores of a fresh model must be of no flat kind, whatever their scale.
 
     Args:
-        found: A fresh model.
+        found: A fresh model, or one after its first steps.
         axis: Whether scores must differ within the day or in time.
         eps: Relative spacing of the numbers that the model computes with.
         names: What to call the columns of the scores.

@@ -14,11 +14,12 @@ from flatline.harness.case import Case
 from flatline.harness.inputs import Input, Role, inputs_of
 from flatline.harness.labels import as_columns
 from flatline.harness.permutation import shuffle
+from flatline.harness.probes.passes import first_steps
 from flatline.harness.probes.scoring import forward
 from flatline.harness.probes.smoke import smoke
 from flatline.harness.trees import read, write
 
-__all__ = ["Looks", "looks_at_start", "looks_when_trained"]
+__all__ = ["Looks", "looks_after_first_steps", "looks_at_start", "looks_when_trained"]
 
 Floats = NDArray[np.float64]
 
@@ -59,6 +60,11 @@ class Looks:
 def looks_at_start(case: Case) -> Looks:
     """Looks at a fresh model."""
     return _look(case, case.model())
+
+
+def looks_after_first_steps(case: Case) -> Looks:
+    """Looks at a model after its first steps, which open what starts at zero."""
+    return _look(case, case.of(first_steps).model)
 
 
 def looks_when_trained(case: Case) -> Looks:

@@ -62,6 +62,7 @@ class Pathway:
         name: What to call it in a message.
         step: Of the lookback; 0 without.
         edges: Path of the edges, for neighbours; None for what is of the row itself.
+        carrier: The pathway whose feature is heard from neighbours; None for what is of the row.
     """
 
     kind: Kind
@@ -70,6 +71,7 @@ class Pathway:
     name: str
     step: int = 0
     edges: str | None = None
+    carrier: Pathway | None = None
 
     @property
     def weight(self) -> float:
@@ -114,7 +116,8 @@ def pathways_of(subject: Subject, inputs: Any) -> tuple[Pathway, ...]:  # noqa: 
     own = [p for p in found if p.kind == Kind.NEWEST] or [p for p in found if p.kind == Kind.ROW]
     if edges and own:
         name = f"{own[0].name} of the neighbours"
-        found.append(replace(own[0], kind=Kind.NEIGHBOURS, name=name, edges=edges[0].path))
+        around = replace(own[0], kind=Kind.NEIGHBOURS, name=name)
+        found.append(replace(around, edges=edges[0].path, carrier=own[0]))
     # The graph is one of them however many inputs there are.
     return tuple(found if len(found) <= MOST else [*found[: MOST - 1], found[-1]])
 
@@ -176,16 +179,16 @@ def plant(
     group = subject.group_of(inputs).cpu().numpy()
     channels: dict[Pathway, Floats] = {}
     # Whole windows first: single steps of them are dealt out on top.
-    for pathway in sorted(pathways, key=lambda p: p.kind not in {Kind.LEVEL, Kind.ROW}):
-        if pathway.edges is None:
-            inputs, channels[pathway] = _deal_out(inputs, pathway, group, draw)
+    carriers = dict.fromkeys(pathway.carrier or pathway for pathway in pathways)
+    for pathway in sorted(carriers, key=lambda p: p.kind not in {Kind.LEVEL, Kind.ROW}):
+        inputs, channels[pathway] = _deal_out(inputs, pathway, group, draw)
     found = []
     for pathway in pathways:
-        if pathway.edges is None:
+        if pathway.edges is None or pathway.carrier is None:
             found.append(Planting(channels[pathway], channels[pathway], np.zeros((2, 0), int)))
         else:
             edges = read(inputs, pathway.edges).cpu().numpy()
-            own = next(x for p, x in channels.items() if _same_place(p, pathway))
+            own = channels[pathway.carrier]
             around = heard(own, edges)
             gain = 1 / around.std() if around.any() else 0.0
             found.append(Planting(gain * around, own, edges, gain))
@@ -235,11 +238,6 @@ def _deal_out(
             value = cube[:, t, k]
     channel = _unit(normal_scores(value.double().cpu().numpy(), group))
     return write(inputs, part.path, _uncube(cube, part)), channel
-
-
-def _same_place(one: Pathway, other: Pathway) -> bool:
-    places = [(p.part.path, p.column, p.step) for p in (one, other)]
-    return places[0] == places[1] and one.kind in {Kind.NEWEST, Kind.ROW}
 
 
 def _unit(x: Floats) -> Floats:

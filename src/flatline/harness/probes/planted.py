@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -32,6 +32,8 @@ Ints = NDArray[np.int64]
 STEPS, LOOK = 200, 25
 # So many times its error a correlation is no more in doubt.
 BEYOND_DOUBT = 10.0
+# Within so many of them it may have been drowned by others.
+DROWNED = 6.0
 # Rows on which the trained model is scored: chance makes 0.013 of a correlation on as many. A
 # quarter of them will do to see whether it may stop.
 ROWS, GLANCE = 6000, 1500
@@ -93,28 +95,40 @@ def planted(case: Case) -> Planted:
 
     The target is a sum over pathways: a feature at the newest step, one at an earlier step, the
     level of one, an attribute, a feature of the neighbours. Each batch keeps its own labels, dealt
-    out anew in the order of that sum: to the loss they look as they always do.
+    out anew in the order of that sum: to the loss they look as they always do. What does not come
+    through in the sum is given a second training without the rest, which may have drowned it.
 
     Raises:
         ShapeError: The labels cannot be found among the targets.
     """
-    subject, model = case.subject, case.model()
+    subject = case.subject
     inputs, targets = case.batch()
     pathways = pathways_of(subject, inputs)
     if not pathways:
         nothing = np.zeros((0, 0))
         return Planted((), nothing, nothing, np.zeros(0), np.zeros(0, np.int64), 0)
     with torch.no_grad():
-        score = subject.score_of(forward(subject, model, inputs, case.place))
+        score = subject.score_of(forward(subject, case.model(), inputs, case.place))
     place = LabelPlace.find(subject, targets, score)
+    found = _train(case, place, pathways)
+    drowned = [k for k, one in enumerate(found.reached) if not _beyond(one, DROWNED)]
+    if not 0 < len(drowned) < len(pathways):
+        return found
+    alone = _train(case, place, [pathways[k] for k in drowned])
+    reached = list(found.reached)
+    for k, one in zip(drowned, alone.reached, strict=True):
+        reached[k] = one
+    return replace(found, reached=tuple(reached), steps=found.steps + alone.steps)
+
+
+def _train(case: Case, place: LabelPlace, pathways: Sequence[Pathway]) -> Planted:
+    """What a fresh model learns of these pathways, in no more steps than it takes."""
+    model, taken = case.model(), STEPS
     draw = np.random.default_rng(case.seed_of("planted"))
 
     def batches(split: str) -> Iterator[_Batch]:
         for own, happened in case.batches(split):
             yield _planted(place, own, happened, pathways, draw)
-
-    taken = STEPS
-    doubt = BEYOND_DOUBT * np.sqrt(GLANCE / ROWS)
 
     def enough(steps: int) -> bool:
         nonlocal taken
@@ -122,7 +136,7 @@ def planted(case: Case) -> Planted:
             return False
         taken = steps
         seen = _measure(case, model, pathways, batches, steps, rows=GLANCE).reached
-        return all((one.correlation > doubt * one.error).all() for one in seen)
+        return all(_beyond(one, BEYOND_DOUBT * np.sqrt(GLANCE / ROWS)) for one in seen)
 
     train(
         case,
@@ -132,6 +146,10 @@ def planted(case: Case) -> Planted:
         until=enough,
     )
     return _measure(case, model, pathways, batches, taken)
+
+
+def _beyond(one: Reached, errors: float) -> bool:
+    return bool((one.correlation > errors * one.error).all())
 
 
 def _planted(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -11,16 +11,22 @@ from numpy.typing import NDArray
 from torch import nn
 
 from flatline.harness.case import Case
-from flatline.harness.checks import classes, degeneracy, flat, learning
-from flatline.harness.probes.looks import looks_at_start, looks_when_trained
+from flatline.harness.checks import degeneracy, flat, learning
+from flatline.harness.probes.looks import (
+    Looks,
+    looks_after_first_steps,
+    looks_at_start,
+    looks_when_trained,
+)
+from flatline.harness.probes.passes import first_steps
 from flatline.harness.probes.scoring import Scored, score_split
 from flatline.harness.probes.smoke import smoke
 from flatline.harness.probes.trace import point_of_death, trace
 from flatline.harness.registry import Check, Cost, Layer
 from flatline.harness.statistics import concordance
 from flatline.harness.subject import Subject
-from flatline.harness.suites import planted
-from flatline.harness.suites.reading import array, array_or_none, floor_of
+from flatline.harness.suites import classes, planted
+from flatline.harness.suites.reading import array, array_or_none
 from flatline.harness.verdicts import Culprit, Stage, Status, Verdict, module_culprit
 from flatline.metrics.daily import daily_rank_ic
 
@@ -79,13 +85,19 @@ def _skill(case: Case) -> Verdict:
 
 
 def _start(case: Case) -> Verdict:
-    subject = case.subject
-    verdict = flat.alive_at_start(
-        case.of(looks_at_start), axis=subject.axis, eps=case.place.eps, names=subject.horizons
-    )
+    verdict, model = _alive(case, looks_at_start), case.model()
+    if verdict.status == Status.FAIL:
+        # A head of zeros is a sound way to start, if the first steps open it.
+        verdict, model = _alive(case, looks_after_first_steps), case.of(first_steps).model
     if verdict.status == Status.PASS:
         return verdict
-    return replace(verdict, culprit=_suspect(case, case.model()))
+    return replace(verdict, culprit=_suspect(case, model))
+
+
+def _alive(case: Case, look: Callable[[Case], Looks]) -> Verdict:
+    return flat.alive_at_start(
+        case.of(look), axis=case.subject.axis, eps=case.place.eps, names=case.subject.horizons
+    )
 
 
 def _follow(case: Case) -> Verdict:
@@ -102,39 +114,6 @@ def _shifted(case: Case) -> Verdict:
 
 def _quantiles(case: Case) -> Verdict:
     return flat.quantiles_alive(case.of(looks_when_trained), names=case.subject.horizons)
-
-
-def _prior(case: Case) -> Verdict:
-    train = _of_classes(case)
-    return classes.beyond_the_prior(
-        train.probability, train.label, train.day, axis=case.subject.axis
-    )
-
-
-def _sigmoid(case: Case) -> Verdict:
-    train, model = _of_classes(case), case.of(smoke).model
-    return classes.one_sigmoid(
-        train.probability,
-        train.label,
-        train.day,
-        floor=train.floor,
-        suspect=_last_sigmoid(model),
-    )
-
-
-class _Classes(NamedTuple):
-    probability: Floats
-    label: Floats
-    day: NDArray[np.int64]
-    floor: Floats
-
-
-def _of_classes(case: Case) -> _Classes:
-    train = case.of(smoke).train
-    if train is None or train.probability is None or train.label is None:
-        raise ValueError("the class prior needs `probabilities`")
-    floor = floor_of(train, case.place)
-    return _Classes(array(train.probability), array(train.label), train.day.numpy(), floor)
 
 
 def _fresh(case: Case) -> Scored:
@@ -158,18 +137,6 @@ def _agreement(scored: Scored, subject: Subject) -> Floats:
     return daily_rank_ic(array(scored.score), array(scored.oracle), groups).mean()
 
 
-def _last_sigmoid(model: nn.Module) -> Culprit | None:
-    paths = [path for path, module in model.named_modules() if isinstance(module, nn.Sigmoid)]
-    if not paths:
-        return None
-    return module_culprit(
-        paths[-1],
-        model.get_submodule(paths[-1]),
-        evidence="the model's last sigmoid; its output is put through another",
-        remedy="Return logits from the model, or drop the sigmoid behind it.",
-    )
-
-
 def _suspect(case: Case, model: nn.Module) -> Culprit | None:
     spreads = trace(case, model)
     floor = 10 * torch.finfo(torch.float32).eps
@@ -188,7 +155,7 @@ def _suspect(case: Case, model: nn.Module) -> Culprit | None:
 CHECKS = (
     Check(
         id="start_scores_vary",
-        says="Scores of a fresh model are of no flat kind.",
+        says="Scores of a fresh model, or after its first steps, are of no flat kind.",
         layer=Layer.DEGENERACY,
         stage=Stage.START,
         false_alarm_rate=0.0,
@@ -267,27 +234,6 @@ CHECKS = (
         needs=("oracle",),
         shares="smoke",
     ),
-    Check(
-        id="beyond_class_prior",
-        says="Probabilities say more than the share of the class.",
-        layer=Layer.DEGENERACY,
-        stage=Stage.TRAINED,
-        false_alarm_rate=1e-3,
-        cost=Cost.TRAINING,
-        judge=_prior,
-        needs=("probabilities",),
-        shares="smoke",
-    ),
-    Check(
-        id="one_sigmoid",
-        says="No probability went through a second sigmoid.",
-        layer=Layer.DEGENERACY,
-        stage=Stage.TRAINED,
-        false_alarm_rate=3.3e-5,
-        cost=Cost.TRAINING,
-        judge=_sigmoid,
-        needs=("probabilities",),
-        shares="smoke",
-    ),
+    *classes.CHECKS,
     *planted.CHECKS,
 )
