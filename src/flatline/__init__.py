@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from flatline import losses, metrics, models
-    from flatline.harness import Subject, Variants, check
+    from flatline.harness import Subject, Variants, check, signature_card
     from flatline.harness.audit import audit
     from flatline.harness.drift.frames import drift
     from flatline.harness.laws import laws_for

@@ -1,5 +1,6 @@
 """The gate: subjects, probes, checks and verdicts. Knows protocols only, no model of ours."""
 
+from flatline.harness.card import signature_card
 from flatline.harness.case import Case
 from flatline.harness.probes.scoring import Place
 from flatline.harness.registry import Check, Cost, Layer
@@ -26,4 +27,5 @@ __all__ = [
     "check",
     "examine",
     "judge",
+    "signature_card",
 ]

@@ -93,6 +93,9 @@ class Subject:
             as a mapping.
         fitted: What belongs to the weights and must come back from *load*, such as
             `{"columns": [...], "normaliser": {...}}`, as plain data.
+        export: From a model and a split to what its exported scores read back as: a mapping of
+            `score`, (rows, horizons), and of the inputs that tell rows apart, such as
+            `group_day` and `stock_id`, (rows,) each; rows in the order of the batches without.
         snapshot: Whether forward's signature, the inputs, the outputs and the state are pinned
             by a snapshot, where pytest judges.
 
@@ -146,6 +149,7 @@ class Subject:
     save: Callable[[nn.Module, Path], None] | None = None
     load: Callable[[Path], Any] | None = None
     fitted: Mapping[str, Any] | None = None
+    export: Callable[[nn.Module, str], Mapping[str, Any]] | None = None
     snapshot: bool = False
 
     def __post_init__(self) -> None:

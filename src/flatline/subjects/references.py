@@ -94,7 +94,7 @@ def subject_of(experiment: Experiment, *, name: str) -> Subject:
         settings=variants_of(experiment.settings, partial(subject_of, name=name)),
         baseline=_baseline(experiment, name),
         snapshot=True,
-        **saving_of(experiment),
+        **saving_of(experiment, batches),
         **_classes(experiment),
     )
 

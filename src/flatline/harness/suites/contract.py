@@ -7,8 +7,17 @@ from dataclasses import replace
 
 from flatline.harness.card import signature_card
 from flatline.harness.case import Case
-from flatline.harness.checks import contract, copies, interface, liveness, modes, precision
+from flatline.harness.checks import (
+    contract,
+    copies,
+    exporting,
+    interface,
+    liveness,
+    modes,
+    precision,
+)
 from flatline.harness.probes.copies import by_state, copied, fresh, pickled
+from flatline.harness.probes.exporting import exported
 from flatline.harness.probes.interface import called, one_by_one, readings
 from flatline.harness.probes.modes import eval_mode, train_mode
 from flatline.harness.probes.passes import first_steps
@@ -247,6 +256,13 @@ CHECKS: tuple[Check, ...] = (
         Stage.STATIC,
         lambda case: copies.fitted_values_saved(case.of(saved), case.subject.fitted or {}),
         needs=("save", "load", "fitted"),
+    ),
+    _check(
+        "export_agrees",
+        "An export holds every scored row once, with the scores of that row.",
+        Stage.EVALUATION,
+        lambda case: exporting.export_agrees(case.of(exported)),
+        needs=("export",),
     ),
     _trained(
         _check(
