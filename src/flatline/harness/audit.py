@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
@@ -11,9 +10,9 @@ from numpy.typing import NDArray
 
 from flatline.harness.checks.metrics import LAWS, judge_law
 from flatline.harness.probes.audit import Evaluate, Floats, try_out
-from flatline.harness.verdicts import Verdict
+from flatline.harness.verdicts import Verdict, source_of
 
-__all__ = ["audit", "source_of"]
+__all__ = ["audit"]
 
 
 def audit(
@@ -59,14 +58,3 @@ def audit(
     )
     file, line = source_of(evaluate)
     return [judge_law(law, tried, file=file, line=line) for law in LAWS]
-
-
-def source_of(evaluate: object) -> tuple[str | None, int | None]:
-    """File and first line of a function or of an object's class, where they can be found."""
-    found = inspect.unwrap(evaluate) if callable(evaluate) else evaluate
-    found = getattr(found, "func", found)
-    made = found if inspect.isroutine(found) else type(found)
-    try:
-        return inspect.getsourcefile(made), inspect.getsourcelines(made)[1]
-    except (OSError, TypeError):
-        return None, None  # Made at a prompt, or built in.

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from flatline.harness.case import Case
 from flatline.harness.checks.degeneracy import spread
+from flatline.harness.probes.loss import scene
 from flatline.harness.probes.scoring import Scored
 from flatline.harness.probes.smoke import smoke
 from flatline.metrics.daily import daily_rank_ic
@@ -52,8 +53,24 @@ def figures(case: Case) -> Mapping[str, Figure]:
     found["loss"] = Figure(float(run.loss_after.mean()), Kind.PLAIN, "loss")
     largest = max(run.gradients.values(), default=math.nan)
     found["gradient@start"] = Figure(largest, Kind.RATIO, "largest gradient of a parameter")
+    if case.subject.terms:
+        found |= dict(_shares(case))
     found |= dict(_scores(case, run.scored))
     return found
+
+
+def _shares(case: Case) -> Iterator[tuple[str, Figure]]:
+    """Each term's share of the gradient norms at a fresh model's outputs."""
+    seen = case.of(scene)
+    norms = {
+        part.name: part.weight
+        * float(torch.cat([x.flatten() for x in seen.at_outputs(part)]).norm())
+        for part in seen.terms
+    }
+    total = sum(norms.values())
+    for name, norm in norms.items():
+        share = norm / total if total > 0 else math.nan
+        yield f"gradient_share.{name}@start", Figure(share, Kind.RATIO, "of the gradient norms")
 
 
 def _model(case: Case, trained: nn.Module) -> Iterator[tuple[str, Figure]]:

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from flatline.harness.audit import source_of
 from flatline.harness.case import Case
 from flatline.harness.checks.metrics import LAWS, Law, judge_law, weights_enter
 from flatline.harness.checks.predictions import predictions_agree
@@ -19,7 +18,7 @@ from flatline.harness.probes.scoring import Scored, score_split
 from flatline.harness.probes.smoke import smoke
 from flatline.harness.registry import Check, Cost, Layer
 from flatline.harness.suites.reading import array
-from flatline.harness.verdicts import Stage, Verdict
+from flatline.harness.verdicts import Stage, Verdict, source_of
 
 __all__ = ["CHECKS", "audited"]
 
