@@ -34,6 +34,8 @@ class ColumnDrift:
         level: Shift of the mean, in train spreads (standard deviation over all train rows);
             NaN where the train rows have none.
         level_bound: Infinite where there are too few days to tell.
+        beyond: How far the median of the later day means lies beyond the range of those of
+            the train days, as a share of that range; below 0 within it.
         spread: Spread within the day over that of the train days, less 1; of a column
             that all stocks share, that of its days around the train mean.
         spread_bound: NaN where the train days have no spread.
@@ -49,6 +51,7 @@ class ColumnDrift:
     name: str
     level: float
     level_bound: float
+    beyond: float
     spread: float
     spread_bound: float
     gap: float
@@ -108,6 +111,7 @@ def _column(
         name=train.names[column],
         level=level.value * scale,
         level_bound=level.bound(chance) * scale,
+        beyond=_beyond(*means),
         spread=width.value,
         spread_bound=width.bound(chance),
         gap=gap.value,
@@ -188,6 +192,15 @@ def _wasserstein(before: Floats, after: Floats) -> float:
 
     known = [x[np.isfinite(x)] for x in (before, after)]
     return float(wasserstein_distance(*known)) if all(x.size for x in known) else math.nan
+
+
+def _beyond(train: Floats, later: Floats) -> float:
+    known, new = train[np.isfinite(train)], later[np.isfinite(later)]
+    if not known.size or not new.size or not np.ptp(known) > 0:
+        return math.nan
+    middle = float(np.median(new))
+    away = max(middle - float(known.max()), float(known.min()) - middle)
+    return away / float(np.ptp(known))
 
 
 def _outside(known: Floats, new: Floats) -> float:

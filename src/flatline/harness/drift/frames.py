@@ -80,7 +80,7 @@ def drift(
     Example:
         >>> import numpy as np
         >>> draw, day = np.random.default_rng(0), np.repeat(np.arange(600), 20)
-        >>> price, ratio = draw.normal(day // 500 * 3), draw.normal(size=12_000)
+        >>> price, ratio = draw.normal(day // 500 * 2), draw.normal(size=12_000)
         >>> frame = pl.DataFrame({"date": day, "price": price, "ratio": ratio})
         >>> found = drift(frame.filter(pl.col("date") < 400), frame.filter(pl.col("date") >= 500))
         >>> [(verdict.check, verdict.culprit.path) for verdict in found.failed]
