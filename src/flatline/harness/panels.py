@@ -80,6 +80,9 @@ def make_trial(
     seen = np.sqrt(MARKET) * market + np.sqrt(OWN) * (0.7 * own + 0.5 * draw.standard_normal(shape))
     given = 0.02 * draw.standard_normal((1000, columns)) if values is None else values
     target = np.stack([np.quantile(v, ndtr(z)) for v, z in zip(given.T, latent.T, strict=True)], 1)
+    if event is None and bool((target < 0).any(0).all()):
+        # A book that is long alone earns nothing from the market on the whole.
+        target = target - target.mean(0)
     if event is None:
         unit = float(target.std())
         score, ideal = target.mean(0) + target.std(0) * seen, target
