@@ -31,6 +31,13 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session
+def foreign(session: nox.Session) -> None:
+    """Judge models of other libraries by the recipes of docs/cookbook.md."""
+    install(session, "foreign")
+    session.run("pytest", "tests/foreign", *session.posargs, env={"OMP_NUM_THREADS": "2"})
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Check style, formatting and types."""
     install(session, "lint")
