@@ -68,6 +68,20 @@ class HoldsHistory(Ranker):
         return state
 
 
+class RemembersOutputs(Ranker):
+    """Keeps of its last pass what no pickle can hold."""
+
+    def forward(self, batch):
+        """Scores of every row."""
+        self.last = lambda: batch
+        return super().forward(batch)
+
+
+def test_a_model_is_pickled_as_a_worker_gets_it():
+    """Before its first pass: what it remembers of later ones stays where it was made."""
+    assert verdict("pickle_agrees", subject(RemembersOutputs)).status == Status.PASS
+
+
 class Forgets(Ranker):
     """Copies without its scale."""
 

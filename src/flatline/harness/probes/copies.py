@@ -83,20 +83,24 @@ def fresh(case: Case) -> Fresh:
 
 
 def copied(case: Case) -> Copied:
-    """`copy.deepcopy` of a model that has taken a few steps."""
-    return _through(case, copy.deepcopy)
+    """`copy.deepcopy` of a model that has taken a few steps, and was used since."""
+    model = case.of(first_steps).model
+    # What a model remembers of a pass without gradient has no history, and can be copied.
+    eval_score(case, model)
+    return _through(case, model, copy.deepcopy)
 
 
 def pickled(case: Case) -> Copied | None:
-    """A model that has taken a few steps, pickled as it would be for a worker process.
+    """A fresh model, pickled before its first pass, as a worker process would get it.
 
-    None where it has parametrized modules: torch itself refuses to pickle those, and sends
-    their state.
+    After a pass some keep of their last outputs what cannot be pickled, and are none the
+    worse for it. None where the model has parametrized modules: torch itself refuses to
+    pickle those, and sends their state.
     """
-    model = case.of(first_steps).model
+    model = case.model()
     if any(is_parametrized(module) for module in model.modules()):
         return None
-    return _through(case, _pickle)
+    return _through(case, model, _pickle)
 
 
 def by_state(case: Case) -> Copied:
@@ -119,16 +123,14 @@ def _pickle(model: nn.Module) -> nn.Module:
     return again
 
 
-def _through(case: Case, make: Callable[[nn.Module], nn.Module]) -> Copied:
-    model = case.of(first_steps).model
-    score = eval_score(case, model)
+def _through(case: Case, model: nn.Module, make: Callable[[nn.Module], nn.Module]) -> Copied:
     try:
         twin = make(model)
     except Exception as error:  # noqa: BLE001 (a module may hold anything)
         path, detail = _obstacle(model, make)
         problem = f"{type(error).__name__}: {str(error).splitlines()[0]:.200}"
-        return Copied(model, score, None, problem, path, detail)
-    return Copied(model, score, eval_score(case, twin))
+        return Copied(model, eval_score(case, model), None, problem, path, detail)
+    return Copied(model, eval_score(case, model), eval_score(case, twin))
 
 
 def _obstacle(model: nn.Module, make: Callable[[nn.Module], nn.Module]) -> tuple[str, str]:
