@@ -26,7 +26,9 @@ def case(request):
 
 
 @pytest.mark.parametrize(
-    "check", [c for c in CHECKS if c.layer == Layer.METRICS and not c.cost == "training"], ids=lambda c: c.id
+    "check",
+    [c for c in CHECKS if c.layer == Layer.METRICS and c.cost != "training"],
+    ids=lambda c: c.id,
 )
 def test_the_evaluation_of_a_reference_keeps_every_law(case, check):
     """On its own horizons and labels; numbers that it does not have are skipped."""

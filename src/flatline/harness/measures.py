@@ -36,7 +36,10 @@ class Measure(StrEnum):
 # what it is, so that the lower end of an IC's interval is no IC.
 WORDS: tuple[tuple[Measure, str], ...] = (
     (Measure.COUNT, "undefined days rows names count n unscored"),
-    (Measure.OTHER, "low high lower upper floor pvalue se crossing coverage turnover drawdown calibration"),
+    (
+        Measure.OTHER,
+        "low high lower upper floor pvalue se crossing coverage turnover drawdown calibration",
+    ),
     (Measure.RATIO, "icir rankicir ir"),
     (Measure.R2, "r2 rsquared"),
     (Measure.TARGET, "y target naive base baseline oracle"),

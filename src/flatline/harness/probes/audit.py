@@ -15,7 +15,16 @@ from flatline.harness.measures import Measure, column_of, measures_of
 from flatline.harness.panels import Overlapping, Trial, make_overlapping, make_trial
 from flatline.metrics.daily import daily_metrics
 
-__all__ = ["SHUFFLES", "STRETCH", "Audited", "Evaluate", "Floats", "Numbers", "numbers_of", "try_out"]
+__all__ = [
+    "SHUFFLES",
+    "STRETCH",
+    "Audited",
+    "Evaluate",
+    "Floats",
+    "Numbers",
+    "numbers_of",
+    "try_out",
+]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
