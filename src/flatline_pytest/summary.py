@@ -12,7 +12,7 @@ import pytest
 from flatline_pytest.annotations import annotation, wanted
 from flatline_pytest.outcomes import place_of
 
-__all__ = ["family_rate", "show_summary", "total_of"]
+__all__ = ["family_rate", "show_summary", "skips_of", "total_of"]
 
 SEVERITY = ("error", "fail", "pass", "skip")
 WORDS = {"fail": "failed", "pass": "passed", "skip": "skipped"}
@@ -30,8 +30,8 @@ def show_summary(reporter: pytest.TerminalReporter, config: pytest.Config) -> No
         if alike[0]["status"] in {"error", "fail"} or config.get_verbosity() > 0:
             _show(reporter, alike, config)
     if config.get_verbosity() <= 0:
-        for reason, count in _reasons(found).most_common():
-            reporter.write_line(f"skip   {count} x {reason}")
+        for line in skips_of(found):
+            reporter.write_line(line)
     reporter.write_line(total_of(found))
     if wanted():
         for report in reports:
@@ -73,8 +73,10 @@ def _show(
     reporter.write_line(f"{data['subject']}-{data['check']}{more}: {measured}{named}")
 
 
-def _reasons(found: Sequence[dict[str, Any]]) -> Counter[str]:
-    return Counter(data["measured"] for data in found if data["status"] == "skip")
+def skips_of(found: Iterable[dict[str, Any]]) -> list[str]:
+    """Why checks were skipped, the most common reason first; a line each."""
+    reasons = Counter(data["measured"] for data in found if data["status"] == "skip")
+    return [f"skip   {count} x {reason}" for reason, count in reasons.most_common()]
 
 
 def total_of(found: Sequence[dict[str, Any]]) -> str:

@@ -47,14 +47,9 @@ def batches(split):
         batch = {"features": features, "group_day": torch.full((40,), day)}
         yield batch, features.mean(1, keepdim=True) * 3 + noise
 '''
-FIVE_LINES = """
-import flatline as fl
-from model import Ranker as Model, batches
-from torch.nn.functional import mse_loss
-
-subject = fl.Subject(name="ours", model=Model, batches=batches, loss=mse_loss, scores=lambda o: o)
-test_ours = fl.checks_for(subject)
-"""
+# The first example of the page, as it stands there.
+PAGE = (ROOT / "docs" / "pytest.md").read_text(encoding="utf-8")
+FIVE_LINES = PAGE.partition("```python\n")[2].partition("```")[0]
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +71,7 @@ def sample(installed, tmp_path):
     (tmp_path / "model.py").write_text(MODEL)
 
     def run(model, *options):
-        (tmp_path / "test_ours.py").write_text(FIVE_LINES.replace("Ranker as", f"{model} as"))
+        (tmp_path / "test_ours.py").write_text(FIVE_LINES.replace("Ranker", model))
         return python("-m", "pytest", *options, folder=tmp_path, site=installed, check=False)
 
     return run
@@ -95,6 +90,11 @@ def python(*arguments, folder, site=None, check=True):
     )
     assert done.returncode == 0 or not check, done.stdout + done.stderr
     return done
+
+
+def test_it_takes_five_lines():
+    """What a user writes, empty lines aside."""
+    assert len([line for line in FIVE_LINES.splitlines() if line]) == 5
 
 
 def test_the_wheel_holds_the_library_and_the_plugin(installed, tmp_path):

@@ -70,9 +70,8 @@ def gate(
     asked = _asked(subjects or [], settings, given, set_ or [])
     import torch  # noqa: PLC0415 (safe mode comes first)
 
-    from flatline.harness.report import as_data, failed, verdict_table  # noqa: PLC0415
+    from flatline.harness.report import as_data, failed  # noqa: PLC0415
     from flatline.subjects.finding import choose_checks  # noqa: PLC0415
-    from flatline_pytest.outcomes import judgement  # noqa: PLC0415
     from flatline_pytest.summary import family_rate, total_of  # noqa: PLC0415
 
     checks, place = choose_checks(only or []), _place(torch, device, precision)
@@ -81,15 +80,28 @@ def gate(
         started = time.perf_counter()
         judged = _judge(name, made, checks, steps=steps, seed=seed, place=place, shown=bool(data))
         seconds, verdicts = time.perf_counter() - started, [verdict for _, verdict in judged]
-        out.print(verdict_table(name, seconds, verdicts))
+        found += _show(name, seconds, judged)
         outcomes.append(as_data(name, seconds, verdicts))
-        found += [judgement(name, check, verdict) for check, verdict in judged]
         fails |= failed(verdicts)
     out.print(total_of(found), highlight=False)
     _annotate(found)
     if json_file is not None:
         write_json(json_file, {"subjects": outcomes, "false_alarm_rate": family_rate(found)})
     raise typer.Exit(int(fails))
+
+
+def _show(name: str, seconds: float, judged: Judged) -> list[dict[str, Any]]:
+    """A table of what was judged, below it why the rest was not; and all of it as data."""
+    from flatline.harness.report import verdict_table  # noqa: PLC0415
+    from flatline_pytest.outcomes import judgement  # noqa: PLC0415
+    from flatline_pytest.summary import skips_of  # noqa: PLC0415
+
+    found = [judgement(name, check, verdict) for check, verdict in judged]
+    spoken = [verdict for _, verdict in judged if verdict.status != "skip"]
+    out.print(verdict_table(name, seconds, spoken))
+    for line in skips_of(found):
+        out.print(line, markup=False, highlight=False, soft_wrap=True)
+    return found
 
 
 def _asked(
