@@ -34,10 +34,11 @@ def inputs_know_no_future(found: Interventions) -> Verdict:
     leaks: dict[str, int] = {}
     edges = 0
     for later in found.later:
-        broad = _broad(later.moved)
         for name, days in later.moved.columns.items():
-            if name not in broad:
-                leaks[name] = max(leaks.get(name, 0), len(days))
+            # A leak that was fitted on as well moves the rest by the normaliser alone.
+            early = later.moved.crooked.get(name, days)
+            if 0 < len(early) <= MOST_DAYS * len(later.moved.days):
+                leaks[name] = max(leaks.get(name, 0), len(early))
         edges = max(edges, len(later.moved.edges))
     worst = sorted(leaks, key=lambda name: -leaks[name])
     evidence = "; ".join(

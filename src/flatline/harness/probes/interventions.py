@@ -17,6 +17,9 @@ __all__ = ["Interventions", "Later", "Reach", "intervene"]
 
 Ints = NDArray[np.int64]
 
+# Of the largest move of a label: what is less came by a scale that was fitted on many days.
+MUCH = 0.05
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Later:
@@ -110,12 +113,18 @@ def _cuts(case: Case, base: Taken, splits: tuple[str, ...]) -> list[tuple[int, s
 def _reaches(case: Case, pipeline: Pipeline, base: Taken) -> tuple[Reach, ...]:
     """The prices of one date in the middle of the train days changed, and no other."""
     train = np.unique(base.day[base.split == 0])
-    at = int(train[len(train) // 2])
+    at, end, first = int(train[len(train) // 2]), int(train[-1]), pipeline.splits[:1]
     # Up and down: the highest close of some days answers to one of them only.
-    runs = [
-        take_rows(case.subject, pipeline, bumped(pipeline, at, up=up), pipeline.splits[:1])
+    found = [
+        moved(
+            base, take_rows(case.subject, pipeline, bumped(pipeline, at, up=up), first), until=end
+        )
         for up in (True, False)
     ]
-    found = [moved(base, run, until=int(train[-1])).labels for run in runs]
-    days = [np.concatenate(pair) for pair in zip(*found, strict=True)]
-    return tuple(Reach(at - int(d.min()), at - int(d.max())) if d.size else Reach() for d in days)
+    moves = np.maximum(found[0].moves, found[1].moves)
+    far = moves > MUCH * moves.max(0)
+    return tuple(_reach(at - found[0].days[column]) for column in far.T)
+
+
+def _reach(ahead: Ints) -> Reach:
+    return Reach(int(ahead.max()), int(ahead.min())) if ahead.size else Reach()

@@ -68,17 +68,22 @@ class Moved:
     Args:
         days: All days that were compared. Shape (days,).
         columns: By name, the days on which the column differs.
+        crooked: The same of columns that differ on most days, less the days on which their
+            newest step differs by no more than another unit and another zero.
         rows: Days on which the rows are not those of the same stocks.
         edges: Days on which the edges or their attributes differ.
         labels: For each horizon, the days on which its labels differ.
+        moves: How far the labels of each of *days* differ at most. Shape (days, horizons).
         splits: For each split that was read, whether any of its labels differ.
     """
 
     days: Ints
     columns: dict[str, Ints]
+    crooked: dict[str, Ints]
     rows: Ints
     edges: Ints
     labels: tuple[Ints, ...]
+    moves: Floats
     splits: tuple[bool, ...]
 
 
@@ -113,7 +118,9 @@ def moved(before: Taken, after: Taken, *, until: int) -> Moved:
     _, first, second = np.intersect1d(old, new, return_indices=True)
     a, b = here[first], there[second]
     day = before.day[a]
+    days = np.unique(before.day[here])
     columns: dict[str, Ints] = {}
+    crooked: dict[str, Ints] = {}
     inputs = zip(before.names, before.values, after.values, before.units, strict=True)
     for names, x, y, unit in inputs:
         differs = np.asarray(_differs(x[a], y[b], unit).any(1))
@@ -122,16 +129,43 @@ def moved(before: Taken, after: Taken, *, until: int) -> Moved:
             for i, name in enumerate(names)
             if differs[:, i].any()
         }
+        broad = [i for i, name in enumerate(names) if len(columns.get(name, ())) > len(days) / 2]
+        for i in broad:
+            bent = _bent(x[a, -1, i], y[b, -1, i], float(unit[i]))
+            crooked[names[i]] = np.unique(day[bent])
     labels = _differs(before.labels[a], after.labels[b], _spread(before.labels))
     splits = [bool(labels[before.split[a] == i].any()) for i in range(int(before.split.max()) + 1)]
+    away = np.nan_to_num(np.abs(before.labels[a] - after.labels[b]))
+    moves = np.zeros((len(days), away.shape[1]))
+    np.maximum.at(moves, np.searchsorted(days, day), away)
     return Moved(
-        days=np.unique(before.day[here]),
+        days=days,
         columns=columns,
+        crooked=crooked,
         rows=np.unique(lost),
         edges=_edge_days(before.edges, after.edges, until),
         labels=tuple(np.unique(day[column]) for column in labels.T),
+        moves=moves,
         splits=tuple(splits),
     )
+
+
+def _bent(x: NDArray[np.float32], y: NDArray[np.float32], unit: float) -> NDArray[Any]:
+    """Rows that lie off the line which most others lie on: (rows,)."""
+    old, new = x.astype(np.float64), y.astype(np.float64)
+    # What was not known and filled with the same number is on no line.
+    known = np.isfinite(old) & np.isfinite(new) & (old != new)
+    for side in (old, new):
+        for bound in (np.nanmin(side), np.nanmax(side)):
+            # Nor is what was cut off at a bound, which several rows then share.
+            known &= (side != bound) | ((side == bound).sum() == 1)
+    if known.sum() < 3 or not np.ptp(old[known]) > 0:
+        return np.zeros(len(x), dtype=np.bool_)
+    away = np.abs(new - old)
+    usual = known & (away <= np.quantile(away[known], 0.9))
+    slope, zero = np.polyfit(old[usual], new[usual], 1)
+    off = np.abs(new - (slope * old + zero)) > 100 * ROUNDING * unit
+    return np.asarray(known & off)
 
 
 def _part(
