@@ -474,6 +474,14 @@ def test_scores_that_cannot_be_replaced_are_said_to_be(scores, reason):
     assert reason in verdict.measured
 
 
+def test_days_too_small_to_be_cut_are_said_to_be():
+    """Of two or three stocks nothing tells a mean from a sum."""
+    inputs, targets = batch(1)
+    inputs["group_day"] = torch.arange(len(inputs["group_day"])) // 10
+    one = subject(batches={"train": [(inputs, targets)]})
+    assert judge(BY_ID["loss_is_a_mean"], Case(one)).status == Status.SKIP
+
+
 def test_a_model_that_puts_out_nan_is_not_the_fault_of_its_loss():
     """Outputs that are no numbers are for the other layers to tell."""
 

@@ -28,7 +28,8 @@ __all__ = [
 
 # Random scores whose gradients are averaged, each with its mirror image.
 DRAWS = 4
-# Parts that a day's stocks are cut into.
+# Parts that a day's stocks are cut into, and the fewest stocks of each: of fewer, a correlation
+# has a gradient of another size.
 CUTS = 4
 LEAST_STOCKS = 5
 # Constant scores among which the best is looked for.
@@ -159,18 +160,16 @@ def growth(case: Case) -> tuple[int, Mapping[str, float]] | None:
     too small to be cut.
     """
     one = case.of(scene)
-    stocks = torch.bincount(one.group)
-    cuts = min(CUTS, int(stocks.min()) // LEAST_STOCKS)
-    if cuts < 2:
+    if int(torch.bincount(one.group).min()) < CUTS * LEAST_STOCKS:
         return None
     place = _places(one.group)
     found = {}
     for part in one.parts:
         score = -2 * one.informed()
         whole = _mass(one.at_outputs(part, score))
-        pieces = [_mass(one.at_outputs(part, score, place % cuts == k)) for k in range(cuts)]
-        found[part.name] = cuts * whole / sum(pieces) if sum(pieces) > 0 else math.nan
-    return cuts, found
+        pieces = [_mass(one.at_outputs(part, score, place % CUTS == k)) for k in range(CUTS)]
+        found[part.name] = CUTS * whole / sum(pieces) if sum(pieces) > 0 else math.nan
+    return CUTS, found
 
 
 def contrasts(case: Case) -> Mapping[str, float]:
