@@ -51,6 +51,23 @@ class NoEdges(Reader):
         return self.neighbours(state)
 
 
+class Loops(Reader):
+    """Every row has as many neighbours as the edges say, and each of them is itself."""
+
+    def heard(self, state, inputs):
+        """What the neighbours of every row say."""
+        second = inputs["edge_index"][1:].expand(2, -1)
+        return super().heard(state, inputs | {"edge_index": second})
+
+
+class DetachedNeighbours(Reader):
+    """What neighbours say moves the scores, and learns nothing."""
+
+    def heard(self, state, inputs):
+        """What the neighbours of every row say."""
+        return super().heard(state.detach(), inputs)
+
+
 class Shut(Reader):
     """A gate in front of the neighbours that starts shut, and stays so."""
 
@@ -69,7 +86,7 @@ class Levelled(Reader):
     def window(self, inputs):
         """State of the window of every row."""
         x = inputs["features"]
-        x = (x - x.mean(1, keepdim=True)) / x.std(1, keepdim=True)
+        x = (x - x.mean(1, keepdim=True)) / (x.std(1, keepdim=True) + 1e-5)
         return self.lstm(x)[0][:, -1]
 
 
@@ -123,6 +140,8 @@ def test_the_weakest_part_is_named_with_its_influence(healthy):
         (NoClose, "features_matter", "features:close"),
         (Stale, "steps_matter", "features@1"),
         (NoEdges, "edges_matter", "edge_index"),
+        (Loops, "neighbours_matter", "neighbours"),
+        (DetachedNeighbours, "gradient_reaches_inputs", "neighbours"),
         (Shut, "edges_matter", "edge_index"),
         (Levelled, "levels_matter", "features~level"),
         (Detached, "gradient_reaches_inputs", "features"),

@@ -83,6 +83,7 @@ def test_batches_without_a_graph_skip_what_is_about_it():
     assert skipped == {
         "edges_stay_within_days",
         "edges_matter",
+        "neighbours_matter",
         "works_without_edges",
         "neighbours_as_declared",
     }

@@ -205,6 +205,13 @@ def test_the_module_in_which_rows_meet_is_named():
     assert (culprit.kind, culprit.path, culprit.file) == ("module", "norm", __file__)
 
 
+def test_code_between_modules_is_named_by_the_module_around_it():
+    """Rows that meet in the model's own forward are the model's fault."""
+    found = verdicts(subject(Tomorrow), only={"later_days_do_not_matter"})
+    culprit = found["later_days_do_not_matter"].culprit
+    assert (culprit.path, culprit.file) == ("Tomorrow", __file__)
+
+
 def test_a_model_of_the_whole_day_may_say_so():
     """Rows of a day may hear each other where that is declared, and still no other day."""
     assert leaking(OfTheDay, hears="day") == set()

@@ -24,6 +24,7 @@ WHAT = {
     Part.STEP: "steps",
     Part.LEVEL: "levels and scales",
     Part.EDGES: "graphs",
+    Part.NEIGHBOURS: "neighbours",
 }
 REMEDY = {
     Part.INPUT: "Feed it to the model, leave it out of the batch, or declare {token!r}.",
@@ -32,6 +33,7 @@ REMEDY = {
     Part.LEVEL: "Hand what standardising takes out around to the head, or declare {token!r}.",
     Part.SCALE: "Hand what standardising takes out around to the head, or declare {token!r}.",
     Part.EDGES: "Hand the edges on to the graph layer, or declare 'edges'.",
+    Part.NEIGHBOURS: "Hand what neighbours say on along their edges, or declare 'edges'.",
 }
 
 Place = tuple[str | None, int | None]
@@ -39,7 +41,8 @@ Place = tuple[str | None, int | None]
 
 def silent(found: Influences, parts: Sequence[Part], declared: Declared) -> tuple[Influence, ...]:
     """What does not move the scores, and was not declared so."""
-    return tuple(one for one in _judged(found, parts, declared) if _dead(one))
+    judged = _judged(found, parts, declared)
+    return tuple(one for one in judged if _dead(one, _floor(one, found)))
 
 
 def matter(
@@ -57,7 +60,8 @@ def matter(
 
     Two look: the gradient, and the scores where rows trade that part. A part is silent if
     the scores do not move by more than what float32 loses in a sum; a step of the lookback only
-    if it has no gradient either, for what an LSTM keeps of its oldest step is small indeed.
+    if it has no gradient either, for what an LSTM keeps of its oldest step is small indeed;
+    and a window's level or scale if they move by a thousandth of what the whole input does.
 
     Args:
         check: Id of the check.
@@ -87,12 +91,12 @@ def matter(
         stage=stage,
         status=Status.FAIL if silenced else Status.PASS,
         value=least.moved,
-        bound=FLOOR,
+        bound=_floor(least, found),
         unit="change of the scores / where everything changes",
         measured=(
             f"{len(judged) - len(silenced)} of {len(judged)} {what} move the scores; the least, "
             f"{least.token}, by {least.moved:.2g} of what everything does, expected more than "
-            f"{FLOOR:.2g}{_weak(judged, silenced)}{_stale(found, parts, declared)}"
+            f"{_floor(least, found):.2g}{_weak(judged, silenced)}{_stale(found, parts, declared)}"
         ),
         false_alarm_rate=0.0,
         hint=f"The scores do not depend on {named}{more}." if silenced else "",
@@ -112,7 +116,7 @@ def gradient_reaches(found: Influences, declared: Declared, *, where: Place) -> 
     """
     judged = [
         one
-        for one in found.of(Part.INPUT, Part.FEATURE)
+        for one in found.of(Part.INPUT, Part.FEATURE, Part.NEIGHBOURS)
         if one.gradient is not None
         and not one.whole
         and one.moved > WEAK
@@ -156,19 +160,27 @@ def gradient_reaches(found: Influences, declared: Declared, *, where: Place) -> 
 
 def _judged(found: Influences, parts: Sequence[Part], declared: Declared) -> tuple[Influence, ...]:
     # Of an input that is not read at all every feature is silent: that is said once.
-    unread = {one.source.path for one in found.of(Part.INPUT) if _dead(one)}
+    unread = {one.source.path for one in found.of(Part.INPUT) if _dead(one, FLOOR)}
     return tuple(
         one
         for one in found.of(*parts)
         if not _declared(one, declared)
-        and (one.part in (Part.INPUT, Part.EDGES) or one.source.path not in unread)
+        and (one.part in (Part.INPUT, Part.EDGES, Part.NEIGHBOURS) or one.source.path not in unread)
     )
 
 
-def _dead(one: Influence) -> bool:
+def _floor(one: Influence, found: Influences) -> float:
+    if one.part not in (Part.LEVEL, Part.SCALE):
+        return FLOOR
+    # What is added to a spread before it is divided by lets a little of both through.
+    whole = [other.moved for other in found.of(Part.INPUT) if other.source == one.source]
+    return max(FLOOR, WEAK * max(whole, default=0.0))
+
+
+def _dead(one: Influence, floor: float) -> bool:
     if one.part is Part.STEP:
-        return one.moved <= FLOOR and not one.gradient
-    return one.moved <= FLOOR
+        return one.moved <= floor and not one.gradient
+    return one.moved <= floor
 
 
 def _declared(one: Influence, declared: Declared) -> bool:

@@ -85,7 +85,7 @@ def stay(check: str, change: Change, model: nn.Module) -> Verdict:
 
 def _culprit(what: str, remedy: str, change: Change, model: nn.Module) -> Culprit:
     evidence = f"moves by {change.size:.2g} of the scores' size with {what}"
-    if change.module is None:
+    if not change.module:
         whole = module_culprit("", model, evidence=evidence, remedy=remedy)
         return Culprit(
             kind="module", path=type(model).__name__, evidence=evidence, remedy=remedy,

@@ -71,6 +71,42 @@ class Bench:
         found: Tensor = ROUNDINGS * (once + FLOAT32 * score.square().mean(0).sqrt())
         return found
 
+    def across(self, rows: Rows, kept: Tensor) -> float | None:
+        """Largest gradient of kept rows' scores with respect to other rows' inputs.
+
+        Args:
+            rows: Some rows.
+            kept: Those whose scores are looked at, bool. Shape (rows,).
+
+        Returns:
+            In units of that with respect to their own; None where there is none at all.
+        """
+        given: list[tuple[int, Tensor]] = []
+        by_path = {part.path: part for part in rows.parts}
+
+        def leaf(path: str, x: Tensor) -> Tensor:
+            part = by_path[path]
+            if part.role is not Role.ROWS:
+                return x
+            one = x.detach().to(self.dtype).clone().requires_grad_()
+            given.append((part.axes.index("rows"), one))
+            return one
+
+        # In eval mode cuDNN's recurrent layers have no gradient.
+        with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
+            score = self.score(replace(rows, inputs=map_tensors(leaf, rows.inputs)))[kept]
+            if not score.requires_grad:
+                return None
+            total = (score * torch.randn_like(score)).sum()
+            slopes = torch.autograd.grad(total, [x for _, x in given], allow_unused=True)
+        own = other = 0.0
+        for (axis, _), slope in zip(given, slopes, strict=True):
+            if slope is not None and slope.numel():
+                size = slope.abs().movedim(axis, 0)
+                own = max(own, float(size[kept].max()))
+                other = max(other, float(size[~kept].max()))
+        return other / own if own else None
+
 
 def bench_of(case: Case, model: nn.Module, rows: Rows) -> Bench:
     """The model in eval mode, in float64 unless its own code insists on another type."""

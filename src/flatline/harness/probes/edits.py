@@ -11,7 +11,15 @@ from torch import Tensor
 from flatline.harness.inputs import Input, Role
 from flatline.harness.trees import leaves, map_tensors, write
 
-__all__ = ["Rows", "another_graph", "half_the_edges", "spread_of", "traded", "without_edges"]
+__all__ = [
+    "Rows",
+    "another_graph",
+    "half_of",
+    "half_the_edges",
+    "spread_of",
+    "traded",
+    "without_edges",
+]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -148,6 +156,13 @@ def another_graph(rows: Rows) -> Rows:
     ends = torch.stack([sources, edges[1]])
     moved = ends if part.axes[0] == "ends" else ends.T
     return replace(rows, inputs=write(rows.inputs, part.path, moved))
+
+
+def half_of(count: int, device: torch.device) -> Tensor:
+    """Half of so many rows, drawn at random, as a mask over them."""
+    kept = torch.zeros(count, dtype=torch.bool, device=device)
+    kept[torch.randperm(count, device=device)[: max(count // 2, 1)]] = True
+    return kept
 
 
 def _edges_of(rows: Rows) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -16,7 +16,15 @@ from flatline.harness.trees import leaves
 
 __all__ = ["first_moved", "last_moved"]
 
-Outputs = list[tuple[str, list[Tensor]]]
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """One call of one module: what went in, and what came out."""
+
+    path: str
+    inputs: list[Tensor]
+    outputs: list[Tensor]
+
 
 # Of a module's output, relative to its size: what is below is rounding of float32.
 FLOOR = 1e-6
@@ -25,25 +33,25 @@ FLOOR = 1e-6
 def last_moved(bench: Bench, before: Rows, after: Rows) -> tuple[str | None, str | None]:
     """The last module in order of execution that a change reaches, and the first behind it.
 
-    Returns:
-        Paths of both; None where no module is reached, or none is behind.
+    Of modules without parts of their own; paths of both, None where there is none.
     """
-    first, second = _outputs(bench, before), _outputs(bench, after)
-    if [path for path, _ in first] != [path for path, _ in second]:
-        return None, None
-    moved = [
-        i
-        for i, ((_, a), (_, b)) in enumerate(zip(first, second, strict=True))
-        if _differ(a, b, None)
+    first, second = _calls(bench, before), _calls(bench, after)
+    pairs = [
+        (a, b)
+        for a, b in zip(first, second, strict=False)
+        if a.path == b.path and not list(bench.model.get_submodule(a.path).children())
     ]
+    moved = [i for i, (a, b) in enumerate(pairs) if _differ(a.outputs, b.outputs, None)]
     if not moved:
         return None, None
     behind = moved[-1] + 1
-    return first[moved[-1]][0], first[behind][0] if behind < len(first) else None
+    return pairs[moved[-1]][0].path, pairs[behind][0].path if behind < len(pairs) else None
 
 
-def first_moved(bench: Bench, before: Rows, after: Rows, kept: Tensor) -> str | None:
+def first_moved(bench: Bench, before: Rows, after: Rows, kept: Tensor) -> str:
     """The first module whose output moves for rows that were left as they are.
+
+    Where what goes into it moves already, rows met in the code of the module around it.
 
     Args:
         bench: The model.
@@ -52,15 +60,16 @@ def first_moved(bench: Bench, before: Rows, after: Rows, kept: Tensor) -> str | 
         kept: Which rows were left as they are, bool. Shape (rows,).
 
     Returns:
-        Its path; None where rows meet outside of any module that has no parts of its own.
+        Its path; empty for the model itself.
     """
-    first, second = _outputs(bench, before), _outputs(bench, after)
-    for (path, a), (other, b) in zip(first, second, strict=False):
-        if path != other:
-            return None
-        if _differ(a, b, kept):
-            return path
-    return None
+    for a, b in zip(_calls(bench, before), _calls(bench, after), strict=False):
+        if a.path != b.path:
+            break
+        if _differ(a.inputs, b.inputs, kept):
+            return a.path.rpartition(".")[0]
+        if _differ(a.outputs, b.outputs, kept):
+            return a.path
+    return ""
 
 
 def _differ(first: list[Tensor], second: list[Tensor], kept: Tensor | None) -> bool:
@@ -91,23 +100,27 @@ def _by_row(x: Tensor, kept: Tensor) -> Iterator[Tensor]:
 
 
 @torch.no_grad()
-def _outputs(bench: Bench, rows: Rows) -> Outputs:
-    found: Outputs = []
+def _calls(bench: Bench, rows: Rows) -> list[_Call]:
+    """Every call of every module but the model itself, in the order in which they end."""
+    found: list[_Call] = []
 
-    def record(_module: nn.Module, _inputs: object, outputs: Any, path: str) -> None:  # noqa: ANN401
-        found.append((path, [x.detach() for _, x in leaves(outputs)]))
+    def record(
+        _module: nn.Module,
+        args: tuple[Any, ...],
+        options: dict[str, Any],
+        outputs: Any,  # noqa: ANN401 (a module may put out anything)
+        path: str,
+    ) -> None:
+        given = [x.detach() for _, x in leaves((args, options))]
+        found.append(_Call(path, given, [x.detach() for _, x in leaves(outputs)]))
 
-    lowest = [(path, m) for path, m in bench.model.named_modules() if not list(m.children())]
-    with _hooked(lowest, record):
-        bench.score(rows)
-    return found
-
-
-@contextmanager
-def _hooked(modules: list[tuple[str, nn.Module]], record: Any) -> Iterator[None]:  # noqa: ANN401
-    hooks = [m.register_forward_hook(partial(record, path=path)) for path, m in modules]
+    modules = [(path, m) for path, m in bench.model.named_modules() if path]
+    hooks = [
+        m.register_forward_hook(partial(record, path=path), with_kwargs=True) for path, m in modules
+    ]
     try:
-        yield
+        bench.score(rows)
     finally:
         for hook in hooks:
             hook.remove()
+    return found

@@ -12,9 +12,8 @@ from torch import Tensor
 
 from flatline.harness.case import Case
 from flatline.harness.declared import Hears, hears_of
-from flatline.harness.inputs import Role
 from flatline.harness.probes.bench import Bench, bench_of, rows_from, wake
-from flatline.harness.probes.edits import Rows, without_edges
+from flatline.harness.probes.edits import Rows, half_of, without_edges
 from flatline.harness.probes.passage import first_moved
 from flatline.harness.trees import leaves, map_tensors
 
@@ -121,12 +120,12 @@ def composition(case: Case) -> Change:
     if found.hears == "past":
         kept = day <= day.sort().values[(day.numel() - 1) // 2]
     elif found.hears == "none":
-        kept = _half(day.numel(), day.device)
+        kept = half_of(day.numel(), day.device)
     elif kept is None and found.hears == "edges":
         # Within a day, whoever is joined by no edge is a stranger.
         bare = without_edges(found.rows)
         found = found._replace(rows=bare, score=found.bench.read(bare))
-        kept = _half(day.numel(), day.device)
+        kept = half_of(day.numel(), day.device)
     if kept is None:
         return Change(untried="each batch holds one day, whose rows may hear each other")
     index = kept.nonzero().flatten()
@@ -163,7 +162,7 @@ def other_rows(case: Case) -> Change:
         return Change(untried=f"rows may hear those of their {found.hears}")
     if rows.count == 1:
         return Change(untried="there is one row only")
-    kept = _half(rows.count, rows.day.device)
+    kept = half_of(rows.count, rows.day.device)
     if found.hears == "none":
         return _where_others_change(found, kept)
     bare = without_edges(rows)
@@ -204,51 +203,16 @@ def targets(case: Case) -> Change:
 def _where_others_change(found: _Ground, kept: Tensor) -> Change:
     changed = found.rows.change(~kept)
     moved = (found.bench.read(changed) - found.score)[kept]
-    change = found.change(moved, gradient=_leak(found, kept))
+    change = found.change(moved, gradient=found.bench.across(found.rows, kept))
     if change.untried or change.moved <= 1.0:
         return change
     return replace(change, module=first_moved(found.bench, found.rows, changed, kept))
-
-
-def _leak(found: _Ground, kept: Tensor) -> float | None:
-    """Gradient of kept rows' scores with respect to other rows' inputs, over that to their own."""
-    given: list[tuple[int, Tensor]] = []
-    by_path = {part.path: part for part in found.rows.parts}
-
-    def leaf(path: str, x: Tensor) -> Tensor:
-        part = by_path[path]
-        if part.role is not Role.ROWS:
-            return x
-        one = x.detach().to(found.bench.dtype).clone().requires_grad_()
-        given.append((part.axes.index("rows"), one))
-        return one
-
-    rows = replace(found.rows, inputs=map_tensors(leaf, found.rows.inputs))
-    with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
-        score = found.bench.score(rows)[kept]
-        if not score.requires_grad:
-            return None
-        total = (score * torch.randn_like(score)).sum()
-        slopes = torch.autograd.grad(total, [x for _, x in given], allow_unused=True)
-    own = other = 0.0
-    for (axis, _), slope in zip(given, slopes, strict=True):
-        if slope is not None and slope.numel():
-            size = slope.abs().movedim(axis, 0)
-            own = max(own, float(size[kept].max()))
-            other = max(other, float(size[~kept].max()))
-    return other / own if own else None
 
 
 def _some_days(day: Tensor) -> Tensor | None:
     """Every second day, as a mask over rows; None where there is one day only."""
     ids, index = torch.unique(day, return_inverse=True)
     return None if ids.numel() < 2 else index % 2 == 0
-
-
-def _half(count: int, device: torch.device) -> Tensor:
-    kept = torch.zeros(count, dtype=torch.bool, device=device)
-    kept[torch.randperm(count, device=device)[: max(count // 2, 1)]] = True
-    return kept
 
 
 def _component(rows: Rows) -> Tensor | None:

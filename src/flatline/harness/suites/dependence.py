@@ -12,8 +12,9 @@ from flatline.harness.declared import Declared
 from flatline.harness.probes import edges as graph
 from flatline.harness.probes import strangers as changes
 from flatline.harness.probes.bench import bench_of, rows_from
-from flatline.harness.probes.influence import Influence, Part, at_start, changed, once_trained
+from flatline.harness.probes.influence import Influence, Part
 from flatline.harness.probes.passage import last_moved
+from flatline.harness.probes.trial import at_start, changed, once_trained
 from flatline.harness.registry import Check, Cost, Layer
 from flatline.harness.verdicts import Stage, Verdict
 
@@ -36,7 +37,8 @@ def _matter(case: Case, *, check: str, parts: Sequence[Part]) -> Verdict:
     return _verdict(case, check, parts, silenced, trained=False)
 
 
-def _matter_trained(case: Case, *, check: str, parts: Sequence[Part]) -> Verdict:
+def _matter_trained(case: Case) -> Verdict:
+    check, parts = "trained_inputs_matter", (Part.INPUT, Part.EDGES, Part.NEIGHBOURS)
     silenced = dependence.silent(case.of(once_trained), parts, case.of(declared))
     return _verdict(case, check, parts, silenced, trained=True)
 
@@ -146,6 +148,7 @@ CHECKS = (
         Part.SCALE,
     ),
     _must_matter("edges_matter", "The scores depend on which rows the edges join.", Part.EDGES),
+    _must_matter("neighbours_matter", "A row hears what its edges lead to.", Part.NEIGHBOURS),
     _check(
         "gradient_reaches_inputs",
         "What moves the scores has a gradient as well.",
@@ -187,7 +190,7 @@ CHECKS = (
     _check(
         "trained_inputs_matter",
         "Every input moves the scores of the trained model, too.",
-        partial(_matter_trained, check="trained_inputs_matter", parts=(Part.INPUT, Part.EDGES)),
+        _matter_trained,
         stage=Stage.TRAINED,
         cost=Cost.TRAINING,
         shares="smoke",
