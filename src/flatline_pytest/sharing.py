@@ -72,7 +72,8 @@ class Bench:
                 f"{name} {check.shares}",
                 lambda: [judge(one, self.case(judged)) for one in together],
             )
-            self._found |= {(name, verdict.check): verdict for verdict in verdicts}
+            found = zip(together, verdicts, strict=True)
+            self._found |= {(name, one.id): verdict for one, verdict in found}
         return self._found[name, check.id]
 
     def _once(self, what: str, judge_all: Callable[[], list[Verdict]]) -> Sequence[Verdict]:

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from flatline.harness import Subject, check
+from flatline.harness.suites import baseline, contract
 from flatline.subjects import finding
 from plugin.catalogue import CONFTEST, MINE, TESTS
 
@@ -31,8 +32,9 @@ def _loaded():
 @pytest.fixture
 def project(pytester, monkeypatch):
     """A folder with a model, tests of it and three light checks; runs pytest within it."""
-    # The folder's conftest replaces the catalogue: this puts it back.
-    monkeypatch.setattr(finding, "CHECKS", finding.CHECKS)
+    # The folder's conftest replaces the catalogue and more: this puts it back.
+    for module, name in ((finding, "CHECKS"), (contract, "pinned"), (baseline, "updated")):
+        monkeypatch.setattr(module, name, getattr(module, name))
     monkeypatch.delenv("GITHUB_ACTIONS", raising=False)
     monkeypatch.setenv("PYTEST_ADDOPTS", "")
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2] / "src"))

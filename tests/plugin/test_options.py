@@ -61,3 +61,27 @@ def test_without_a_device_a_check_on_cuda_skips_or_fails_as_asked(
     done = project("--flatline-device", "cuda", *more, "-k", "well-lives")
     done.assert_outcomes(**{outcome: 1}, deselected=8)
     assert project.trainings() == []
+
+
+BASELINE = """
+import flatline.harness.suites.baseline as baseline
+
+baseline.updated = lambda check, case: verdict(check.id, Status.PASS, "baseline written")
+finding.CHECKS += (
+    check("matches", alert, layer=Layer.BASELINE, cost=Cost.TRAINING, shares="smoke"),
+)
+"""
+
+
+@pytest.mark.parametrize(
+    ("options", "outcome"),
+    [([], "FAILED"), (["--flatline-baseline-update"], "PASSED")],
+)
+def test_baselines_are_written_only_where_asked(project, options, outcome):
+    """The option reaches the checks of that layer and no other."""
+    with (project.path / "conftest.py").open("a") as file:
+        file.write(BASELINE)
+    shown = project("-k", "dead-matches or dead-alert", "-v", *options).stdout.str()
+    assert f"test_others[dead-matches] {outcome}" in shown
+    assert "test_others[dead-alert] FAILED" in shown
+    assert ("baseline written" in shown) == bool(options)
