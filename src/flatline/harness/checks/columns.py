@@ -73,7 +73,7 @@ def columns_vary(values: Floats, names: Sequence[str], *, without: Sequence[str]
         evidence,
         good=f"all {len(names)} columns vary",
         columns=[*bad, *clipped],
-        hint=_why_constant(bad, names),
+        hint=_why_constant(bad, names) or "Where a scale is 0, all that differs is cut off.",
         remedy="Look for a z-score of one row, a spread of 0 under a robust scaling, or a name "
         "that the data does not have.",
     )

@@ -91,7 +91,9 @@ class Both:
 def read_both(case: Case) -> Both:
     """The rows of the train split and of the later one, as many as are needed."""
     subject = case.subject
-    train, later = _rows(case, "train"), _rows(case, subject.later or "valid")
+    train = _rows(case, "train")
+    # Days that are numbered by batch begin at 0 in each split: later ones come later.
+    later = _rows(case, subject.later or "valid", first_day=int(train.day.max()) + 1)
     parts = inputs_of(subject, case.batch("train")[0])
     declared = Declared.of(subject.insensitive_to, parts, columns=subject.columns)
     unread, level, scale = [], [], []
@@ -118,8 +120,8 @@ def columns_of(subject: Subject, part: Input) -> list[str]:
 KNOWN_AXES = ("rows", "lookback", "features")
 
 
-def _rows(case: Case, split: str) -> Rows:
-    subject, kept = case.subject, _Kept()
+def _rows(case: Case, split: str, *, first_day: int = 0) -> Rows:
+    subject, kept = case.subject, _Kept(first_day)
     for inputs, _ in _some(case, split, kept):
         parts = inputs_of(subject, inputs)
         day = subject.day_of(inputs).cpu().numpy().astype(np.int64)
@@ -168,12 +170,12 @@ def _thinned(day: Ints) -> Ints:
 class _Kept:
     """What grows while a split is read."""
 
-    def __init__(self) -> None:
+    def __init__(self, first_day: int) -> None:
         self.names: tuple[str, ...] = ()
         self.values: list[Floats] = []
         self.day: list[Ints] = []
         self.windows: dict[tuple[str, ...], list[NDArray[np.float32]]] = {}
-        self.days_before = 0
+        self.days_before = first_day
         self.whole = True
 
 
