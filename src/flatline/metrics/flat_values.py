@@ -8,7 +8,7 @@ import numpy as np
 from scipy.special import ndtri
 
 from flatline.metrics.blocks import Floats
-from flatline.metrics.flat_kinds import SCALE_FLOOR, Flat, FlatFinding, Scores
+from flatline.metrics.flat_kinds import SCALE_FLOOR, SIGMAS, Flat, FlatFinding, Scores
 from flatline.metrics.variance import rounding_floor
 
 __all__ = ["few_values", "not_finite", "quantiles_alive", "second_sigmoid"]
@@ -151,7 +151,7 @@ def _above_the_base_rate(s: Scores, k: int) -> bool:
         return True
     base = float(s.label_mean[k])
     nearer = abs(mean - 1 / (1 + np.exp(-base))) < abs(mean - base)
-    return nearer and mean - base > 4 * float(s.label_mean_error[k])
+    return nearer and mean - base > SIGMAS * float(s.label_mean_error[k])
 
 
 def quantiles_alive(s: Scores, quantiles: Floats) -> Iterator[FlatFinding]:

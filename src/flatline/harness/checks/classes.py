@@ -22,6 +22,8 @@ __all__ = ["Prior", "beyond_the_prior", "name_flat", "one_sigmoid"]
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
+# How often one healthy horizon looks like a second sigmoid.
+ONE_SIGMOID = 1.1e-6
 PRIOR = "beyond_class_prior"
 SIGMOID = "one_sigmoid"
 
@@ -145,8 +147,8 @@ def one_sigmoid(
             f"{highs[worst]:.3f}, those of a second sigmoid between 0.5 and 0.731"
         ),
         # Of bell-shaped probabilities none lies below one half with a chance of e**-14; a mean
-        # lies 4 standard errors above the base rate in one of 30,000.
-        false_alarm_rate=min(1.0, 3.3e-5 * probability.shape[1]),
+        # lies 5 standard errors above the base rate in one of 3.5 million.
+        false_alarm_rate=min(1.0, ONE_SIGMOID * probability.shape[1]),
         hint=""
         if not findings
         else (name_kinds(findings) + ". Give the loss and `probabilities` the logits."),

@@ -12,6 +12,7 @@ from flatline.harness.case import Case
 from flatline.harness.checks import classes
 from flatline.harness.probes.smoke import smoke
 from flatline.harness.registry import Check, Cost, Layer
+from flatline.harness.statistics import CHANCE
 from flatline.harness.suites.reading import array, floor_of
 from flatline.harness.verdicts import Culprit, Stage, Verdict, module_culprit
 
@@ -71,7 +72,7 @@ CHECKS = (
         says="Probabilities say more than the share of the class.",
         layer=Layer.DEGENERACY,
         stage=Stage.TRAINED,
-        false_alarm_rate=1e-3,
+        false_alarm_rate=CHANCE,
         cost=Cost.TRAINING,
         judge=_prior,
         needs=("probabilities",),
@@ -82,7 +83,7 @@ CHECKS = (
         says="No probability went through a second sigmoid.",
         layer=Layer.DEGENERACY,
         stage=Stage.TRAINED,
-        false_alarm_rate=3.3e-5,
+        false_alarm_rate=CHANCE,
         cost=Cost.TRAINING,
         judge=_sigmoid,
         needs=("probabilities",),

@@ -23,7 +23,7 @@ from flatline.harness.probes.scoring import Scored, score_split
 from flatline.harness.probes.smoke import smoke
 from flatline.harness.probes.trace import point_of_death, trace
 from flatline.harness.registry import Check, Cost, Layer
-from flatline.harness.statistics import concordance
+from flatline.harness.statistics import CHANCE, concordance
 from flatline.harness.subject import Subject
 from flatline.harness.suites import classes, planted
 from flatline.harness.suites.reading import array, array_or_none
@@ -81,6 +81,7 @@ def _skill(case: Case) -> Verdict:
         _agreement(case.of(smoke).scored, subject),
         fresh,
         measure="concordance" if level else "rank correlation",
+        names=subject.horizons,
     )
 
 
@@ -167,7 +168,7 @@ CHECKS = (
         says="The loss of the same batches is lower after the training.",
         layer=Layer.DEGENERACY,
         stage=Stage.TRAINED,
-        false_alarm_rate=1e-3,
+        false_alarm_rate=CHANCE,
         cost=Cost.TRAINING,
         judge=_fall,
         shares="smoke",
@@ -225,10 +226,10 @@ CHECKS = (
     ),
     Check(
         id="skill_against_oracle",
-        says="Skill is beyond what untrained models of the kind have by luck.",
+        says="Skill over all horizons is beyond what untrained models have by luck.",
         layer=Layer.DEGENERACY,
         stage=Stage.TRAINED,
-        false_alarm_rate=0.0,
+        false_alarm_rate=CHANCE,
         cost=Cost.TRAINING,
         judge=_skill,
         needs=("oracle",),
