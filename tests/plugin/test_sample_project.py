@@ -21,8 +21,8 @@ from torch import nn
 class Ranker(nn.Module):
     def __init__(self):
         super().__init__()
-        self.encoder = nn.Linear(8, 16)
-        self.head = nn.Linear(16, 1)
+        self.encoder = nn.Linear(8, 64)
+        self.head = nn.Linear(64, 1)
         self.gate = nn.Parameter(torch.ones(1))
 
     def forward(self, batch):
