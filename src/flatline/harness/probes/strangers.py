@@ -131,7 +131,12 @@ def composition(case: Case) -> Change:
     index = kept.nonzero().flatten()
     if index.numel() == day.numel():
         return Change(untried="there is one row only")
-    return found.change(found.bench.read(found.rows.take(index)) - found.score[index])
+    change = found.change(found.bench.read(found.rows.take(index)) - found.score[index])
+    if change.untried or change.moved <= 1.0:
+        return change
+    # Rows that are gone cannot be looked for in a module; those that are others can.
+    others = found.rows.change(~kept)
+    return replace(change, module=first_moved(found.bench, found.rows, others, kept))
 
 
 def row_order(case: Case) -> Change:

@@ -65,6 +65,8 @@ def _verdict(
 
 
 def _reached(case: Case, one: Influence) -> str:
+    if one.part is Part.NEIGHBOURS:
+        return ""  # The neighbours' own scores move in any case.
     rows = rows_from(case, "train")
     bench = bench_of(case, case.model(), rows)
     last, behind = last_moved(bench, rows, changed(rows, one))
