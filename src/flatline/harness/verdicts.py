@@ -39,7 +39,7 @@ class Culprit:
     """What is to blame, where it stands, why we think so, and what to do.
 
     Args:
-        kind: `module`, `parameter`, `term`, `setting` or `column`.
+        kind: `module`, `parameter`, `term`, `setting`, `column` or `input`.
         path: Where it is within the subject, such as `head.point`.
         evidence: The numbers that point at it.
         remedy: One sentence.
