@@ -161,7 +161,9 @@ def test_outputs_that_hold_no_scores_are_described(faulty, says):
     ("loss", "says"),
     [
         pytest.param(lambda o, t: (o["point"] - t).square(), "shape (48, 2)", id="not-reduced"),
-        pytest.param(lambda o, t: float((o["point"] - t).mean().detach()), "is a float", id="a-float"),
+        pytest.param(
+            lambda o, t: float((o["point"] - t).mean().detach()), "is a float", id="a-float"
+        ),
         pytest.param(lambda o, t: (o["point"].detach() - t).mean(), "no gradient", id="detached"),
         pytest.param(lambda o, t: (o["point"] * torch.nan).mean(), "loss is nan", id="nan"),
         pytest.param(lambda o, t: o["score"].mean(), "`loss` raised KeyError", id="raises"),
