@@ -259,3 +259,14 @@ def test_what_may_not_matter_is_not_judged():
 def test_padding_continues_nothing():
     """Windows that do not move are no evidence of an order."""
     assert steps_back(np.zeros((5, 4, 2), np.float32), np.arange(5)) == (0, 0)
+
+
+def test_a_place_in_the_window_is_no_constant():
+    """The same for all rows at each step, and another at the next."""
+
+    def numbered(inputs):
+        x = inputs["features"].clone()
+        x[..., 3] = torch.arange(LOOKBACK) / LOOKBACK
+        return inputs | {"features": x}
+
+    assert verdicts(subject(change=numbered))["columns_vary"].status == Status.PASS

@@ -14,7 +14,7 @@ from flatline.harness.verdicts import Culprit, Stage, Status, Verdict
 
 __all__ = [
     "NAMES", "SCALE", "VARY", "WINDOWS", "columns_as_fitted", "columns_on_one_scale",
-    "columns_vary", "unlevelled", "windows_keep_levels",
+    "columns_vary", "places", "unlevelled", "windows_keep_levels",
 ]  # fmt: skip
 
 Floats = NDArray[np.float64]
@@ -190,6 +190,16 @@ def unlevelled(windows: NDArray[np.float32]) -> Bools:
     return np.asarray((centred | ~moves).all(0) & moves.any(0))
 
 
+def places(windows: NDArray[np.float32]) -> Bools:
+    """Columns that tell the place in the window: alike for all rows, step by step: (columns,).
+
+    Args:
+        windows: Shape (rows, lookback, columns).
+    """
+    alike = (np.ptp(windows, 0) == 0).all(0)
+    return np.asarray(alike & (np.ptp(windows[:1], 1) > 0).all(0))
+
+
 def _moments(values: Floats) -> _Moments:
     known = np.isfinite(values)
     rows = np.maximum(known.sum(0), 1)
@@ -221,7 +231,10 @@ def _why_constant(bad: Sequence[str], names: Sequence[str]) -> str:
         return "Every column is constant: one stock a day has no spread within the day."
     if len(bad) > len(names) / 2:
         return "Most columns are constant: are their names in the data?"
-    return "A column without variance tells the model nothing."
+    return (
+        "A column without variance tells the model nothing: drop it, or declare that it may not "
+        f"matter, as in `insensitive_to={{{bad[0]!r}}}`."
+    )
 
 
 def _verdict(

@@ -55,18 +55,17 @@ class Rows:
             `insensitive_to`; and their days.
         day: Day of each row in the order of the batches. Shape (rows,).
         batch: Batch of each row, in the same order. Shape (rows,).
-        values: The sample's values in the same order. Shape (rows, columns).
+        first: Values of the first rows, all of their days' rows, in that order. Shape
+            (first rows, columns).
         windows: One per input with a lookback.
-        whole: Whether the split was read to its end.
     """
 
     split: str
     sample: Sample
     day: Ints
     batch: Ints
-    values: Floats
+    first: Floats
     windows: tuple[Windows, ...]
-    whole: bool
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -134,21 +133,23 @@ def _rows(case: Case, split: str, *, first_day: int = 0) -> Rows:
         _keep_windows(kept, subject, by_row, inputs)
         kept.day.append(day)
         newest = [laid_out(part, inputs)[:, -1].double().numpy() for part in by_row]
-        kept.values.append(np.concatenate(newest, axis=1))
-    day, values = np.concatenate(kept.day), np.concatenate(kept.values)
-    thin = _thinned(day)
+        values, some = np.concatenate(newest, axis=1), _thinned(day)
+        kept.thin.append((values[some], day[some]))
+        if sum(map(len, kept.first)) <= MOST_WINDOWS:
+            kept.first.append(values)
+    day = np.concatenate(kept.day)
+    values, thin_day = (np.concatenate(x) for x in zip(*kept.thin, strict=True))
     lengths = [len(x) for x in kept.day]
     return Rows(
         split=split,
-        sample=sample_of(values[thin], day[thin], kept.names),
+        sample=sample_of(values, thin_day, kept.names),
         day=day,
         batch=np.repeat(np.arange(len(lengths)), lengths).astype(np.int64),
-        values=values,
+        first=np.concatenate(kept.first),
         windows=tuple(
             Windows(names, np.concatenate(x), day[: sum(map(len, x))])
             for names, x in kept.windows.items()
         ),
-        whole=kept.whole,
     )
 
 
@@ -172,18 +173,17 @@ class _Kept:
 
     def __init__(self, first_day: int) -> None:
         self.names: tuple[str, ...] = ()
-        self.values: list[Floats] = []
+        self.first: list[Floats] = []
+        self.thin: list[tuple[Floats, Ints]] = []
         self.day: list[Ints] = []
         self.windows: dict[tuple[str, ...], list[NDArray[np.float32]]] = {}
         self.days_before = first_day
-        self.whole = True
 
 
 def _some(case: Case, split: str, kept: _Kept) -> Iterator[tuple[Any, Any]]:
     rows = 0
     for count, batch in enumerate(case.batches(split)):
         if count >= MOST_BATCHES or rows >= MOST_ROWS:
-            kept.whole = False
             return
         yield batch
         rows = sum(map(len, kept.day))

@@ -45,7 +45,14 @@ def _support(case: Case) -> Verdict:
 def _vary(case: Case) -> Verdict:
     both = case.of(read_both)
     sample = both.train.sample
-    return columns.columns_vary(sample.values, sample.names, without=both.unread)
+    places = [
+        name
+        for windows in both.train.windows
+        for name, is_place in zip(windows.names, columns.places(windows.values), strict=True)
+        if is_place
+    ]
+    without = (*both.unread, *places)
+    return columns.columns_vary(sample.values, sample.names, without=without)
 
 
 def _names(case: Case) -> Verdict:
@@ -98,7 +105,8 @@ def _order(case: Case) -> Verdict:
     both = case.of(read_both)
     train = both.train
     found = [day_ids.steps_back(windows.values, windows.day) for windows in train.windows]
-    off = day_ids.off_centre(train.values, train.day, train.batch)
+    first = slice(len(train.first))
+    off = day_ids.off_centre(train.first, train.day[first], train.batch[first])
     return day_ids.days_in_order(
         train.day,
         both.later.day,
