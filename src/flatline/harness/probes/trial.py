@@ -30,17 +30,19 @@ __all__ = ["at_start", "changed", "influences", "once_trained"]
 # Features and steps of one input that are tried one by one; of more, those whose gradient
 # is the smallest.
 TRIED = 64
+# Rows that every trial takes: each is a pass of its own.
+ROWS = 96
 
 
 def at_start(case: Case) -> Influences:
     """The influence of all inputs on the scores of a fresh model."""
-    rows = rows_from(case, "train")
+    rows = rows_from(case, "train", most=ROWS)
     return influences(bench_of(case, case.model(), rows), rows)
 
 
 def once_trained(case: Case) -> Influences:
     """The same on the briefly trained model, on days that it was not trained on."""
-    rows = rows_from(case, "valid")
+    rows = rows_from(case, "valid", most=ROWS)
     return influences(bench_of(case, case.of(smoke).model, rows), rows)
 
 
