@@ -102,7 +102,7 @@ class Forgets(Ranker):
     ("check", "model", "path"),
     [
         pytest.param("pickle_agrees", HoldsALambda, "drop", id="lambda"),
-        pytest.param("deepcopy_agrees", HoldsHistory, "", id="history"),
+        pytest.param("deepcopy_agrees", HoldsHistory, "HoldsHistory", id="history"),
         pytest.param("deepcopy_agrees", Forgets, None, id="forgets-in-copy"),
         pytest.param("pickle_agrees", Forgets, None, id="forgets-in-pickle"),
     ],

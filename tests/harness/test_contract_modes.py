@@ -36,7 +36,7 @@ class Counts(Ranker):
     ("model", "culprit"),
     [
         pytest.param(StaysInTraining, "norm", id="norm-in-train-mode"),
-        pytest.param(Counts, "", id="state-changed-in-eval"),
+        pytest.param(Counts, "Counts", id="state-changed-in-eval"),
     ],
 )
 def test_eval_mode_leaves_the_model_alone(model, culprit):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import re
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from functools import partial
@@ -97,6 +98,8 @@ class Verdict:
         }
 
 
+# Modules of these are made by somebody: that line is the user's own.
+LIBRARIES = frozenset({"torch", "torch_geometric"})
 # What the subject has no part for comes last: it says nothing about it.
 SEVERITY = (Status.ERROR, Status.FAIL, Status.PASS, Status.SKIP)
 
@@ -106,10 +109,38 @@ def worst_first(verdicts: list[Verdict]) -> list[Verdict]:
     return sorted(verdicts, key=lambda verdict: SEVERITY.index(verdict.status))
 
 
-def module_culprit(path: str, module: nn.Module, *, evidence: str, remedy: str) -> Culprit:
-    """A culprit that is a module, with the file and line of its class where they can be found."""
-    file, line = source_of(module)
-    return Culprit(kind="module", path=path, evidence=evidence, remedy=remedy, file=file, line=line)
+def module_culprit(model: nn.Module, path: str, *, evidence: str, remedy: str) -> Culprit:
+    """A culprit that is a module, with the line of the user's code that it stands for.
+
+    That is the class of the module or, where a library wrote it, the line that makes it in the
+    nearest module around it that the library did not write.
+
+    Args:
+        model: The whole.
+        path: Of the module within it; empty for the model itself.
+        evidence: The numbers that point at it.
+        remedy: One sentence.
+    """
+    file, line = _place(model, path)
+    shown = path or type(model).__name__
+    return Culprit(
+        kind="module", path=shown, evidence=evidence, remedy=remedy, file=file, line=line
+    )
+
+
+def _place(model: nn.Module, path: str) -> tuple[str | None, int | None]:
+    names = path.split(".") if path else []
+    for depth in range(len(names), -1, -1):
+        owner = model.get_submodule(".".join(names[:depth]))
+        if type(owner).__module__.partition(".")[0] in LIBRARIES:
+            continue
+        file, line = source_of(owner)
+        if depth < len(names) and line is not None:
+            made = re.compile(rf"\bself\.{re.escape(names[depth])}\b.*=")
+            source = inspect.getsourcelines(type(owner))[0]
+            line += next((i for i, text in enumerate(source) if made.search(text)), 0)
+        return file, line
+    return source_of(model.get_submodule(path))
 
 
 def source_of(made: Any) -> tuple[str | None, int | None]:  # noqa: ANN401 (whatever a subject gives)

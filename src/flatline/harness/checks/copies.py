@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -198,8 +199,8 @@ def tensors_move_along(found: Strays) -> Verdict:
         false_alarm_rate=0.0,
         hint="On a GPU the forward would raise." if first else "",
         culprit=module_culprit(
+            found.model,
             first.path,
-            found.model.get_submodule(first.path),
             evidence=f"its attribute {first.attribute} meets other tensors in {first.operation}",
             remedy=f"Write `self.register_buffer({first.attribute!r}, ...)`.",
         )
@@ -237,8 +238,8 @@ def _agreement(
         culprit=None
         if passed or not (found.path or found.detail)
         else module_culprit(
+            found.model,
             found.path,
-            found.model.get_submodule(found.path),
             evidence=f"{what} is not the same in the copy",
             remedy=remedy,
         ),
@@ -247,8 +248,8 @@ def _agreement(
 
 def _owner(found: Fresh, name: str, evidence: str, remedy: str) -> Culprit:
     path = name.rpartition(".")[0]
-    module = found.model.get_submodule(path)
-    return module_culprit(path or name, module, evidence=f"{name} {evidence}", remedy=remedy)
+    owner = module_culprit(found.model, path, evidence=f"{name} {evidence}", remedy=remedy)
+    return replace(owner, path=path or name)
 
 
 def _part(name: str, evidence: str, remedy: str) -> Culprit:

@@ -53,8 +53,8 @@ def blocks_get_gradient(
         false_alarm_rate=0.0,
         hint=f"No gradient, or none that is a number, reaches {_some(dead)}." if dead else "",
         culprit=module_culprit(
-            dead[0] or "the model itself",
-            model.get_submodule(dead[0]),
+            model,
+            dead[0],
             evidence=f"largest gradient {blocks[dead[0]]:.3g}, of the model {top:.3g}",
             remedy="Look for a detach, a gate at 0 or an unused output between it and the scores.",
         )
@@ -100,8 +100,8 @@ def blocks_move(
         false_alarm_rate=0.0,
         hint=f"{_some(still)} never moved." if still else "",
         culprit=module_culprit(
-            still[0] or "the model itself",
-            model.get_submodule(still[0]),
+            model,
+            still[0],
             evidence=f"changed by 0 in {steps} steps, or by weight decay alone",
             remedy="Give its parameters to the optimizer, after the last module is replaced.",
         )
@@ -139,8 +139,8 @@ def optimizer_holds_all(
         false_alarm_rate=0.0,
         hint=f"{_some(orphans)} will never move." if orphans else "",
         culprit=module_culprit(
-            owner or orphans[0],
-            model.get_submodule(owner),
+            model,
+            owner,
             evidence=f"{orphans[0]} gets gradient {gradients[orphans[0]]:.3g} and is in no group",
             remedy="Make the optimizer after the last layer is made or replaced.",
         )

@@ -35,8 +35,8 @@ def eval_mode_is_still(found: EvalMode) -> Verdict:
         false_alarm_rate=0.0,
         hint="Scores of one batch would depend on those before it." if at_fault else "",
         culprit=module_culprit(
+            found.model,
             at_fault[0],
-            found.model.get_submodule(at_fault[0]),
             evidence=evidence,
             remedy="Drop what overrides train() or eval(), and update state in train mode only.",
         )
@@ -71,8 +71,8 @@ def modes_agree(found: TrainMode) -> Verdict:
         false_alarm_rate=0.0,
         hint="" if passed else "Another function is trained than the one that is used.",
         culprit=module_culprit(
+            found.model,
             parting.path,
-            found.model.get_submodule(parting.path),
             evidence=f"the first whose output differs, by {parting.apart:.2g} of its size",
             remedy="Look for `self.training` in it and before it: only dropout may ask for it.",
         )

@@ -110,8 +110,8 @@ def _rounded(check: str, found: Rounded, low: torch.dtype, high: str) -> Verdict
         else "Look for a difference of large numbers, a cast to fewer digits, or inputs that "
         "are not normalised.",
         culprit=module_culprit(
+            found.model,
             parting.path,
-            found.model.get_submodule(parting.path),
             evidence=f"the first whose output is off, by {parting.apart:.2g} of its size",
             remedy="Centre or scale what goes in before it is multiplied, or keep it in float32.",
         )

@@ -85,15 +85,6 @@ def stay(check: str, change: Change, model: nn.Module) -> Verdict:
 
 def _culprit(what: str, remedy: str, change: Change, model: nn.Module) -> Culprit:
     evidence = f"moves by {change.size:.2g} of the scores' size with {what}"
-    if not change.module:
-        whole = module_culprit("", model, evidence=evidence, remedy=remedy)
-        return Culprit(
-            kind="module", path=type(model).__name__, evidence=evidence, remedy=remedy,
-            file=whole.file, line=whole.line,
-        )  # fmt: skip
-    return module_culprit(
-        change.module,
-        model.get_submodule(change.module),
-        evidence=f"the first module whose output changes; the score {evidence}",
-        remedy=remedy,
-    )
+    if change.module:
+        evidence = f"the first module whose output changes; the score {evidence}"
+    return module_culprit(model, change.module or "", evidence=evidence, remedy=remedy)

@@ -59,8 +59,8 @@ def _last_sigmoid(model: nn.Module) -> Culprit | None:
     if not paths:
         return None
     return module_culprit(
+        model,
         paths[-1],
-        model.get_submodule(paths[-1]),
         evidence="the model's last sigmoid; its output is put through another",
         remedy="Return logits from the model, or drop the sigmoid behind it.",
     )

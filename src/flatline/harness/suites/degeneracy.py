@@ -146,8 +146,8 @@ def _suspect(case: Case, model: nn.Module) -> Culprit | None:
         return None
     where = degeneracy.WHERE[case.subject.axis]
     return module_culprit(
+        model,
         found.path,
-        model.get_submodule(found.path),
         evidence=f"spread {where} of its output is {found.relative:.2g} of its size",
         remedy="Look at its weights and its input: every module behind it is flat.",
     )
