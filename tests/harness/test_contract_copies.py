@@ -114,7 +114,7 @@ def test_a_copy_that_fails_or_differs_is_caught(check, model, path):
     assert found.status == Status.FAIL
     if path is not None:
         assert found.culprit.path == path
-        assert ("last" if path == "" else "decide") in found.culprit.evidence
+        assert ("last" if path == "HoldsHistory" else "decide") in found.culprit.evidence
 
 
 class Projects(Ranker):
