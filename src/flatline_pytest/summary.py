@@ -16,6 +16,7 @@ __all__ = ["family_rate", "show_summary", "skips_of", "total_of"]
 
 SEVERITY = ("error", "fail", "pass", "skip")
 WORDS = {"fail": "failed", "pass": "passed", "skip": "skipped"}
+ABSENT = "not judged: the subject has no "
 COLOURS = {"error": "red", "fail": "red", "pass": "green", "skip": "yellow"}
 
 
@@ -74,9 +75,22 @@ def _show(
 
 
 def skips_of(found: Iterable[dict[str, Any]]) -> list[str]:
-    """Why checks were skipped, the most common reason first; a line each."""
+    """Why checks were skipped: the absent parts in one line, and how many for other reasons."""
     reasons = Counter(data["measured"] for data in found if data["status"] == "skip")
-    return [f"skip   {count} x {reason}" for reason, count in reasons.most_common()]
+    absent = Counter(
+        {
+            reason.removeprefix(ABSENT): count
+            for reason, count in reasons.items()
+            if reason.startswith(f"{ABSENT}`")
+        }
+    )
+    lines = []
+    if absent:
+        parts = ", ".join(f"{part} ({count})" for part, count in absent.most_common())
+        lines.append(f"skip   {absent.total()} for want of parts of the subject: {parts}")
+    if others := reasons.total() - absent.total():
+        lines.append(f"skip   {others} that say nothing of such a subject; -v says why")
+    return lines
 
 
 def total_of(found: Sequence[dict[str, Any]]) -> str:

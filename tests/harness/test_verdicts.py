@@ -26,6 +26,10 @@ class Whole(nn.Module):
         self.stack = nn.Sequential(nn.Linear(4, 4), Block())
 
 
+class Heir(Whole):
+    """Makes nothing of its own."""
+
+
 @pytest.mark.parametrize(
     ("path", "line"),
     [
@@ -52,3 +56,11 @@ def test_a_model_of_a_library_alone_has_the_librarys_line():
     """There is nothing of the user's to point at."""
     culprit = module_culprit(nn.Linear(1, 1), "", evidence="", remedy="")
     assert (culprit.path, culprit.file) == ("Linear", inspect.getsourcefile(nn.Linear))
+
+
+def test_what_a_base_class_makes_stands_there():
+    """The line that makes it is in the base."""
+    own, base = (
+        module_culprit(model, "stack.0", evidence="", remedy="") for model in (Heir(), Whole())
+    )
+    assert (own.file, own.line) == (base.file, base.line)

@@ -98,12 +98,12 @@ def test_a_junit_file_holds_each_verdict(project):
 
 
 def test_the_verdicts_are_shown_worst_first(project):
-    """Errors that say the same are one line; passes are counted; the family's rate closes."""
+    """Errors that say the same are one line; skips are counted; the family's rate closes."""
     shown = section(project())
     assert shown == [
         "error  broken-alert: RuntimeError: no weights here [code lost, mine.py:10]",
         "fail   dead-alert: spread 0, expected more than 0 [module head, mine.py:7]",
-        "skip   3 x not judged: the subject has no `oracle`",
+        "skip   3 for want of parts of the subject: `oracle` (3)",
         TOTAL,
     ]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -57,6 +58,9 @@ def gate(
     seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     precision: Annotated[str, typer.Option(help="fp32 or bf16-mixed.")] = "fp32",
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Show every verdict, not only what failed.")
+    ] = False,
     json_file: Json = None,
 ) -> None:
     """Judge subjects: train each for a few hundred steps, and measure what it does.
@@ -80,7 +84,7 @@ def gate(
         started = time.perf_counter()
         judged = _judge(name, made, checks, steps=steps, seed=seed, place=place, shown=bool(data))
         seconds, verdicts = time.perf_counter() - started, [verdict for _, verdict in judged]
-        found += _show(name, seconds, judged)
+        found += _show(name, seconds, judged, verbose=verbose)
         outcomes.append(as_data(name, seconds, verdicts))
         fails |= failed(verdicts)
     out.print(total_of(found), highlight=False)
@@ -90,16 +94,22 @@ def gate(
     raise typer.Exit(int(fails))
 
 
-def _show(name: str, seconds: float, judged: Judged) -> list[dict[str, Any]]:
-    """A table of what was judged, below it why the rest was not; and all of it as data."""
-    from flatline.harness.report import verdict_table  # noqa: PLC0415
+def _show(name: str, seconds: float, judged: Judged, *, verbose: bool) -> list[dict[str, Any]]:
+    """What became of each layer, below it what failed and why the rest was not judged.
+
+    Returns:
+        All of it as data.
+    """
+    from flatline.harness.report import layer_table, verdict_table  # noqa: PLC0415
     from flatline_pytest.outcomes import judgement  # noqa: PLC0415
     from flatline_pytest.summary import skips_of  # noqa: PLC0415
 
     found = [judgement(name, check, verdict) for check, verdict in judged]
-    spoken = [verdict for _, verdict in judged if verdict.status != "skip"]
-    out.print(verdict_table(name, seconds, spoken))
-    for line in skips_of(found):
+    spoken = [v for _, v in judged if verbose or v.status in {"error", "fail"}]
+    out.print(layer_table(name, seconds, judged))
+    if spoken:
+        out.print(verdict_table(spoken))
+    for line in [] if verbose else skips_of(found):
         out.print(line, markup=False, highlight=False, soft_wrap=True)
     return found
 
@@ -148,6 +158,7 @@ def _judge(
     from flatline.data.quarantine import quarantine_table  # noqa: PLC0415
     from flatline.evaluation.experiment import assemble  # noqa: PLC0415
     from flatline.harness import Case, Subject, judge  # noqa: PLC0415
+    from flatline.harness.inferred import inferred  # noqa: PLC0415
     from flatline.subjects import find_reference  # noqa: PLC0415
 
     with progress(f"{name}: preparing") as show:
@@ -170,6 +181,8 @@ def _judge(
         for check in checks:
             show(f"{name}: {check.id}", len(judged) / len(checks))
             judged.append((check, judge(check, case)))
+    with suppress(Exception):  # The verdicts say what its code raises.
+        out.print(f"{name} is taken as: {case.of(inferred)}", markup=False, highlight=False)
     return judged
 
 

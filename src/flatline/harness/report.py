@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,9 @@ from flatline.harness.verdicts import Status, Verdict, worst_first
 if TYPE_CHECKING:
     from rich.table import Table
 
-__all__ = ["as_data", "failed", "verdict_table"]
+    from flatline.harness.registry import Check
+
+__all__ = ["as_data", "failed", "layer_table", "verdict_table"]
 
 COLOURS = {
     Status.PASS: "green",
@@ -18,6 +21,8 @@ COLOURS = {
     Status.SKIP: "yellow",
     Status.ERROR: "bold red",
 }
+
+SHOWN = (Status.PASS, Status.FAIL, Status.ERROR, Status.SKIP)
 
 
 def failed(verdicts: Sequence[Verdict]) -> bool:
@@ -34,14 +39,27 @@ def as_data(name: str, seconds: float, verdicts: Sequence[Verdict]) -> dict[str,
     }
 
 
-def verdict_table(name: str, seconds: float, verdicts: Sequence[Verdict]) -> Table:
-    """One subject's verdicts as a table, worst first, culprits below their verdict."""
+def layer_table(name: str, seconds: float, judged: Sequence[tuple[Check, Verdict]]) -> Table:
+    """How many of one subject's checks passed, failed or were skipped, by layer."""
+    from rich.table import Table  # noqa: PLC0415 (only people need it)
+
+    table = Table(title=f"{name}: {len(judged)} verdicts in {seconds:.0f} s", title_justify="left")
+    table.add_column("layer")
+    for status in SHOWN:
+        table.add_column(status, justify="right")
+    count = Counter((check.layer, verdict.status) for check, verdict in judged)
+    for layer in dict.fromkeys(check.layer for check, _ in judged):
+        cells = [(status, count[layer, status]) for status in SHOWN]
+        table.add_row(layer, *(f"[{COLOURS[s]}]{n}[/]" if n else "" for s, n in cells))
+    return table
+
+
+def verdict_table(verdicts: Sequence[Verdict]) -> Table:
+    """Verdicts as a table, worst first, culprits below their verdict."""
     from rich.markup import escape  # noqa: PLC0415 (only people need it)
     from rich.table import Table  # noqa: PLC0415
 
-    table = Table(
-        title=f"{name}: {len(verdicts)} verdicts in {seconds:.0f} s", title_justify="left"
-    )
+    table = Table()
     for heading in ("check", "stage", "verdict", "measured"):
         table.add_column(heading)
     for verdict in worst_first(list(verdicts)):

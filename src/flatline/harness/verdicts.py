@@ -134,13 +134,21 @@ def _place(model: nn.Module, path: str) -> tuple[str | None, int | None]:
         owner = model.get_submodule(".".join(names[:depth]))
         if type(owner).__module__.partition(".")[0] in LIBRARIES:
             continue
-        file, line = source_of(owner)
-        if depth < len(names) and line is not None:
-            made = re.compile(rf"\bself\.{re.escape(names[depth])}\b.*=")
-            source = inspect.getsourcelines(type(owner))[0]
-            line += next((i for i, text in enumerate(source) if made.search(text)), 0)
-        return file, line
+        return _made_in(type(owner), names[depth]) if depth < len(names) else source_of(owner)
     return source_of(model.get_submodule(path))
+
+
+def _made_in(owner: type, name: str) -> tuple[str | None, int | None]:
+    """Where a class, or one it is made from, sets an attribute; else where the class begins."""
+    made = re.compile(rf"\bself\.{re.escape(name)}\b.*=")
+    for one in owner.__mro__:
+        file, first = source_of(one)
+        if first is None or one.__module__.partition(".")[0] in LIBRARIES:
+            continue
+        for offset, text in enumerate(inspect.getsourcelines(one)[0]):
+            if made.search(text):
+                return file, first + offset
+    return source_of(owner)
 
 
 def source_of(made: Any) -> tuple[str | None, int | None]:  # noqa: ANN401 (whatever a subject gives)

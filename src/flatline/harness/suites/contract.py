@@ -16,6 +16,7 @@ from flatline.harness.checks import (
     modes,
     precision,
 )
+from flatline.harness.inferred import inferred
 from flatline.harness.probes.copies import by_state, copied, fresh, pickled
 from flatline.harness.probes.exporting import exported
 from flatline.harness.probes.interface import called, one_by_one, readings
@@ -29,6 +30,14 @@ from flatline.harness.registry import Check, Cost, Layer
 from flatline.harness.verdicts import Stage, Status, Verdict
 
 __all__ = ["CHECKS", "pinned"]
+
+
+def _fits(case: Case) -> Verdict:
+    verdict = interface.call_fits_forward(case.of(called))
+    if verdict.status != Status.PASS:
+        return verdict
+    # Said where it is looked for: what was taken for granted may be what is wrong.
+    return replace(verdict, measured=f"{verdict.measured}; inferred: {case.of(inferred)}")
 
 
 def pinned(case: Case, differs: Callable[[str], Sequence[str]] | None) -> Verdict:
@@ -131,7 +140,7 @@ CHECKS: tuple[Check, ...] = (
         "call_fits_forward",
         "The batches fit the forward of the model.",
         Stage.STATIC,
-        lambda case: interface.call_fits_forward(case.of(called)),
+        _fits,
     ),
     _check(
         "signature_pinned",
