@@ -30,20 +30,24 @@ class Ranker(nn.Module):
         return self.head(self.encoder(inputs["features"]))
 
 
-def world(seed):
-    """Batches in which the first feature drives the target, and the truth."""
+def world(seed, *, first=0):
+    """Batches of days from *first* on; the first feature drives the target. And the truth."""
     draw = torch.Generator().manual_seed(seed)
     batches = []
     for day in range(DAYS):
         features = torch.randn(STOCKS, FEATURES, generator=draw)
         truth = features[:, :1].repeat(1, HORIZONS)
         target = 0.5 * truth + torch.randn(STOCKS, HORIZONS, generator=draw)
-        inputs = {"features": features, "group_day": torch.full((STOCKS,), day), "truth": truth}
+        inputs = {
+            "features": features,
+            "group_day": torch.full((STOCKS,), first + day),
+            "truth": truth,
+        }
         batches.append((inputs, target))
     return batches
 
 
-SPLITS = {"train": world(1), "valid": world(2)}
+SPLITS = {"train": world(1), "valid": world(2, first=DAYS)}
 
 
 def subject(model=Ranker, **parts):
@@ -171,6 +175,28 @@ def test_a_fault_is_caught_and_named(healthy, parts, caught_by, culprit):
         assert verdict.culprit.line is not None
 
 
+# What is said of the inputs, the call and the loss, and not of what the model makes of them.
+NOT_OF_THE_SCORES = {
+    "call_fits_forward",
+    "models_are_fresh",
+    "nothing_frozen",
+    "positional_call_refused",
+    "eval_mode_is_still",
+    "tensors_move_along",
+    "optimizer_holds_all",
+    "gradient_follows_labels",
+    "loss_finite_at_constant",
+    "nan_shows",
+    "loss_is_a_mean",
+    "loss_tells_good_from_bad",
+    "days_are_whole",
+    "days_in_order",
+    "columns_vary",
+    "columns_on_one_scale",
+    "features_in_support",
+}
+
+
 class NoNumbers(Ranker):
     """Scores that are no numbers."""
 
@@ -180,9 +206,10 @@ class NoNumbers(Ranker):
 
 
 def test_scores_that_are_no_numbers_fail_in_valid_json():
-    """Every check fails on NaN, and the verdicts can be read by any JSON reader."""
-    verdicts = [v for v in check(subject(NoNumbers), steps=2) if v.status != Status.SKIP]
-    assert {v.check: v.status for v in verdicts} == {v.check: Status.FAIL for v in verdicts}
+    """No check of the scores passes on NaN, and the verdicts can be read by any JSON reader."""
+    verdicts = check(subject(NoNumbers), steps=2)
+    passed = {v.check for v in verdicts if v.status == Status.PASS}
+    assert passed <= NOT_OF_THE_SCORES
     data = [json.loads(json.dumps(v.as_data(), allow_nan=False)) for v in verdicts]
     assert {d["check"]: d["value"] for d in data}["loss_falls"] is None
 
@@ -205,9 +232,10 @@ def test_only_a_loss_that_fell_passes(before, after, status):
 def test_an_error_of_the_subject_becomes_a_verdict():
     """The suite goes on, and says what was raised and where."""
     verdicts = [v for v in check(subject(Raises), steps=STEPS) if v.status != Status.SKIP]
-    assert {v.status for v in verdicts} == {Status.ERROR}
-    assert {v.measured for v in verdicts} == {"RuntimeError: sizes do not fit"}
-    assert all("test_suite.py" in v.hint for v in verdicts)
+    raised = [v for v in verdicts if v.status == Status.ERROR]
+    assert {v.measured for v in raised} == {"RuntimeError: sizes do not fit"}
+    assert all("test_suite.py" in v.hint for v in raised)
+    assert {v.check for v in raised} >= {"loss_falls", "scores_vary", "evaluations_agree"}
 
 
 def test_without_an_oracle_skill_is_skipped_with_the_reason():
@@ -224,7 +252,7 @@ def test_an_empty_split_is_an_error_with_the_remedy():
     raised = [v for v in verdicts if v.status == Status.ERROR]
     assert raised
     assert all("has 0 batches" in v.measured for v in raised)
-    assert not [v for v in verdicts if v.status == Status.PASS]
+    assert {v.check for v in raised} >= {"loss_falls", "scores_vary", "evaluations_agree"}
 
 
 class Careless(Ranker):

@@ -43,7 +43,7 @@ class Examination:
 def check(
     subject: Subject,
     *,
-    steps: int = 300,
+    steps: int = 200,
     seed: int = 0,
     place: Place | None = None,
     on_step: Callable[[int], None] = lambda _: None,
@@ -60,7 +60,7 @@ def examine(
     subject: Subject,
     *,
     checks: Sequence[Check] = CHECKS,
-    steps: int = 300,
+    steps: int = 200,
     seed: int = 0,
     place: Place | None = None,
     on_step: Callable[[int], None] = lambda _: None,
