@@ -106,7 +106,7 @@ def agreement(score: Floats, label: Floats, group: ArrayLike) -> Estimate:
     Example:
         >>> x = np.random.default_rng(0).standard_normal((500, 1))
         >>> found = agreement(x, x, np.zeros(500, int))
-        >>> round(found.value, 3), round(found.error * np.sqrt(499), 3)
+        >>> round(found.value, 3), round(float(found.error * np.sqrt(499)), 3)
         (1.0, 1.0)
     """
     blocks = DayBlocks.of(group)
@@ -129,4 +129,4 @@ def agreement(score: Floats, label: Floats, group: ArrayLike) -> Estimate:
             together += blocks.total(s[a] * s[b]) * blocks.total(y[a] * y[b])
     variance = (together / np.maximum(blocks.lengths - 1, 1)).sum()
     error = float(np.sqrt(max(variance, 0.0)) / columns)
-    return Estimate(float((s * y).sum() / columns), error, np.inf)
+    return Estimate(float((s * y).sum() / columns), error, float("inf"))

@@ -20,7 +20,7 @@ Names = Sequence[int] | None
 
 # What is divided by is at least this.
 TINY = float(np.finfo(np.float64).tiny)
-OF_INPUTS = {Flat.INPUT_INDEPENDENT, Flat.CONSTANT_IN_TIME}
+OF_INPUTS = {Flat.INPUT_INDEPENDENT, Flat.CONSTANT_IN_TIME, Flat.NOT_FINITE}
 OF_QUANTILES = {Flat.COLLAPSED_QUANTILES, Flat.CROSSING_QUANTILES, Flat.NOT_FINITE}
 
 
@@ -111,8 +111,12 @@ def alive_when_shifted(
         findings = find_flat(
             score, found.day, target=found.score, noise_floor=floor, horizons=names
         )
-        # What is flat without a shift has a verdict of its own.
-        findings = [one for one in findings if (one.kind, one.horizon) not in usual]
+        # What is flat without a shift has a verdict of its own; no numbers are never a pass.
+        findings = [
+            one
+            for one in findings
+            if one.kind == Flat.NOT_FINITE or (one.kind, one.horizon) not in usual
+        ]
         numbers = _spread_of(found, score, axis, eps, "scores of shifted inputs")
         looks.append((findings, numbers))
     findings, numbers = min(looks, key=lambda one: (not one[0], one[1][0] / max(one[1][1], TINY)))

@@ -22,6 +22,8 @@ Floats = NDArray[np.float64]
 
 # A rise of the labels' mean over two quarters that is less of their spread is none.
 FLAT = 1e-2
+# With less of the planted target the shape of the scores is still that of a fresh model.
+ENOUGH = 0.7
 # Labels have both signs where this share of them has either.
 SIGNED = 0.1
 IDS = {
@@ -97,7 +99,11 @@ def pathway_learned(
 
 
 def both_halves_learned(
-    found: Planted, *, least: float = 0.4, names: Sequence[int] | None = None
+    found: Planted,
+    *,
+    least: float = 0.3,
+    chance: float = CHANCE,
+    names: Sequence[int] | None = None,
 ) -> Verdict:
     """For every horizon, scores must answer to low targets as to high ones.
 
@@ -107,20 +113,32 @@ def both_halves_learned(
 
     Args:
         found: What came through.
-        least: Smallest ratio of the two halves' answers. A straight line has 1, a rectified one
-            0.25 where a third of the planted target is still unknown to the model, and less
-            where less is.
+        least: Smallest ratio of the two halves' answers. A straight line has 1, small networks
+            0.5 and more; a rectified head 0.1 to 0.2, as it does not know all that was planted.
+        chance: Probability that a model whose halves' answers are just so far apart fails: each
+            is known up to what other rows would make of it.
         names: What to call the columns of the scores; 0, 1, ... if None.
     """
-    low, high = _rises(found)
-    known = np.isfinite(low) & np.isfinite(high)
+    rises, errors, known = _rises(found)
     if not known.any():
         return _no_halves("no labels of both signs that differ in either half of the rows")
+    share = float(np.min(found.share))
+    if share < ENOUGH:
+        return _no_halves(
+            f"learned too little to tell: scores correlate by {share:.2f} with what was planted, "
+            f"{ENOUGH:g} at least"
+        )
+    low, high = rises
+    doubt = float(stats.norm.ppf(1 - chance)) * errors.max(0)
+    smaller, larger = rises.min(0), rises.max(0)
     with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = np.minimum(low / high, high / low)
-    ratio = np.where(known, np.nan_to_num(ratio, nan=-np.inf), np.inf)
-    column = int(ratio.argmin())
-    passed = bool(ratio[column] >= least)
+        ratio = np.where(known, np.nan_to_num(smaller / larger, nan=-np.inf), np.inf)
+    # How far the larger rise lies beyond what the smaller one and chance allow for. Scores that
+    # are no numbers rise nowhere.
+    beyond = np.where(known, least * (larger - doubt) - (smaller + doubt), -np.inf)
+    beyond = np.nan_to_num(beyond, nan=np.inf)
+    column = int(beyond.argmax()) if beyond.max() > 0 else int(ratio.argmin())
+    passed = bool(beyond[column] <= 0)
     flat = "lower" if low[column] < high[column] else "upper"
     return Verdict(
         check="learns_both_halves",
@@ -198,28 +216,37 @@ def _culprit(worst: Reached, column: int, value: float) -> Culprit:
     )
 
 
-def _rises(found: Planted) -> tuple[Floats, Floats]:
-    """Rise of the scores per unit of label over the lower and the upper half: (horizons,) each."""
+def _rises(found: Planted) -> tuple[Floats, Floats, NDArray[np.bool_]]:
+    """Rise of the scores per unit of label over the lower and the upper half, and its error.
+
+    Returns:
+        Rises and errors, shape (2, horizons); and whether the labels rise over both halves,
+        shape (horizons,).
+    """
     quarter = np.digitize(
         normal_scores(found.order, found.group), stats.norm.ppf([0.25, 0.5, 0.75])
     )
-    blocks = DayBlocks.of(found.group)
-    score = within_day(found.score.T, blocks)
-    rises = np.full((2, len(score)), np.nan)
+    score = within_day(found.score.T, DayBlocks.of(found.group))
+    rises, errors = np.zeros((2, 2, len(score)))
+    told = np.zeros(len(score), bool)
     for k, (s, label) in enumerate(zip(score, found.label.T, strict=True)):
         known = np.isfinite(label)
-        y = label - np.where(known, label, 0.0).sum() / max(int(known.sum()), 1)
+        if not _signed(label[known]):
+            continue
+        y = label - label[known].mean()
         rows = np.maximum(np.bincount(quarter[known], minlength=4), 1)
-        of_score, of_label = (
-            np.bincount(quarter[known], x[known], minlength=4) / rows for x in (s, y)
+        of_score, of_label, squares = (
+            np.bincount(quarter[known], x[known], minlength=4) / rows for x in (s, y, s**2)
         )
         rise = np.diff(of_label)[[0, 2]]
         # Labels of few values need not differ over one of the halves.
-        apart = rise > FLAT * y[known].std() if _signed(label[known]) else np.zeros(2, bool)
-        rises[:, k] = np.where(
-            apart, np.diff(of_score)[[0, 2]] / np.where(apart, rise, 1.0), np.nan
-        )
-    return rises[0], rises[1]
+        told[k] = (rise > FLAT * y[known].std()).all()
+        if not told[k]:
+            continue
+        error = (squares - of_score**2) / rows
+        rises[:, k] = np.diff(of_score)[[0, 2]] / rise
+        errors[:, k] = np.sqrt(error[[0, 2]] + error[[1, 3]]) / rise
+    return rises, errors, told
 
 
 def _signed(label: Floats) -> bool:

@@ -29,12 +29,16 @@ __all__ = ["FEWEST", "Memory", "first_rows", "memory"]
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-# Rows to learn by heart, at most and at least, and steps to do it in.
-ROWS, FEWEST, STEPS, LOOK = 64, 32, 100, 25
+# Rows to learn by heart, at most and at least.
+ROWS, FEWEST = 64, 32
+# Steps to do it in; as long as one look finds more learned than the looks before, more of them.
+STEPS, MOST_STEPS, LOOK = 100, 1000, 25
 # Rows that were not learned on which the scores are held against labels dealt out at random.
 OTHERS = 3000
 # So many times its error a correlation is no more in doubt.
 BEYOND_DOUBT = 6.0
+# By so much a correlation has to grow from look to look for the learning to go on.
+MORE = 0.002
 # A column that correlates this closely with the labels of so many rows holds them.
 SAME, ENOUGH = 0.9999, 8
 
@@ -87,20 +91,24 @@ def memory(case: Case) -> Memory:
     draw = np.random.default_rng(case.seed_of("memory"))
     batch = _dealt(place, inputs, targets, draw)
     weights = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    taken = STEPS
+    taken, best = STEPS, -np.inf
 
     def enough(steps: int) -> bool:
-        nonlocal taken
+        nonlocal taken, best
         if steps % LOOK:
             return False
         learned, taken = _agree(case, model, [batch]), steps
-        return learned is None or learned.value > BEYOND_DOUBT * learned.error
+        if learned is None or learned.value > BEYOND_DOUBT * learned.error:
+            return True
+        more = learned.value > best + MORE
+        best = max(best, learned.value)
+        return steps >= STEPS and not more
 
     if min(weights, len(batch.group)) >= FEWEST:
         train(
             case,
             model,
-            steps=STEPS,
+            steps=MOST_STEPS if subject.fit is None else STEPS,
             batches=lambda _: iter([(batch.inputs, batch.targets)]),
             until=enough,
         )

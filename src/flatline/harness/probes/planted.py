@@ -27,13 +27,17 @@ __all__ = ["Planted", "Reached", "overheard", "planted"]
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-# Steps at most; for a sum of which some came through already and the rest may be drowned; and from
-# one look at that to the next: most models need a quarter of the first.
-STEPS, SUM_STEPS, LOOK = 200, 100, 25
+# Steps for a sum of which some came through already and the rest may be drowned; for what does not
+# come through; at most, as long as more comes through from look to look; and between two looks.
+SUM_STEPS, STEPS, MOST_STEPS, LOOK = 100, 200, 600, 25
 # So many times its error a correlation is no more in doubt.
 BEYOND_DOUBT = 10.0
 # Within so many of them it may have been drowned by others.
 DROWNED = 6.0
+# A correlation with the whole of what was planted at which there is little left to learn.
+MOST_OF_IT = 0.8
+# By so many errors of a glance it has to grow for the training to go on.
+MORE = 2.0
 # Rows on which the trained model is scored: chance makes 0.013 of a correlation on as many. A
 # quarter of them will do to see whether it may stop.
 ROWS, GLANCE = 6000, 1500
@@ -79,6 +83,13 @@ class Planted:
     group: Ints
     steps: int
 
+    @property
+    def share(self) -> Floats:
+        """Correlation within groups of the scores with all that was planted: (horizons,)."""
+        order = self.order[:, None]
+        found = [agreement(s[:, None], order, self.group).value for s in self.score.T]
+        return np.array(found)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Batch:
@@ -111,7 +122,7 @@ def planted(case: Case) -> Planted:
         score = subject.score_of(forward(subject, case.model(), inputs, case.place))
     place = LabelPlace.find(subject, targets, score)
     found = _train(case, place, pathways)
-    drowned = [k for k, one in enumerate(found.reached) if not _beyond(one, DROWNED)]
+    drowned = [k for k, one in enumerate(found.reached) if _errors(one) <= DROWNED]
     if not 0 < len(drowned) < len(pathways):
         return found
     alone = _train(case, place, [pathways[k] for k in drowned])
@@ -123,7 +134,7 @@ def planted(case: Case) -> Planted:
 
 def _train(case: Case, place: LabelPlace, pathways: Sequence[Pathway]) -> Planted:
     """What a fresh model learns of these pathways, in no more steps than it takes."""
-    model, taken = case.model(), STEPS
+    model, taken, best = case.model(), STEPS, -np.inf
     draw = np.random.default_rng(case.seed_of("planted"))
 
     def batches(split: str) -> Iterator[_Batch]:
@@ -131,26 +142,34 @@ def _train(case: Case, place: LabelPlace, pathways: Sequence[Pathway]) -> Plante
             yield _planted(place, own, happened, pathways, draw)
 
     def enough(steps: int) -> bool:
-        nonlocal taken
+        nonlocal taken, best
         if steps % LOOK:
             return False
         taken = steps
-        seen = _measure(case, model, pathways, batches, steps, rows=GLANCE).reached
-        through = [_beyond(one, BEYOND_DOUBT * np.sqrt(GLANCE / ROWS)) for one in seen]
-        return all(through) or (steps >= SUM_STEPS and any(through))
+        seen = _measure(case, model, pathways, batches, steps, rows=GLANCE)
+        least = np.array([_errors(one) for one in seen.reached])
+        through = least > BEYOND_DOUBT * np.sqrt(GLANCE / ROWS)
+        if (through.all() and seen.share.min() > MOST_OF_IT) or (
+            steps >= SUM_STEPS and through.any()
+        ):
+            return True
+        more, best = bool(least.max() > best + MORE), max(best, float(least.max()))
+        return steps >= STEPS and not more
 
     train(
         case,
         model,
-        steps=STEPS,
+        steps=MOST_STEPS if case.subject.fit is None else STEPS,
         batches=lambda split: ((one.inputs, one.targets) for one in batches(split)),
         until=enough,
     )
     return _measure(case, model, pathways, batches, taken)
 
 
-def _beyond(one: Reached, errors: float) -> bool:
-    return bool((one.correlation > errors * one.error).all())
+def _errors(one: Reached) -> float:
+    """The least correlation over the horizons, in units of its error; undefined is none."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return float(np.nan_to_num(one.correlation / one.error, nan=-np.inf).min())
 
 
 def _planted(
