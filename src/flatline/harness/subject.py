@@ -235,10 +235,9 @@ class Subject:
             '`days="batch"` where each batch is one day.'
         )
 
-    @property
-    def days_by_batch(self) -> bool:
+    def days_by_batch(self, inputs: Any) -> bool:  # noqa: ANN401
         """Whether days are numbered within each batch, and not through all of them."""
-        return self.days == "batch" or (self.days is None and self.axis == "time")
+        return self.days == "batch" or (self.days is None and day_column(inputs) is None)
 
     def group_of(self, inputs: Any) -> Tensor:  # noqa: ANN401
         """Which rows of a batch are compared with each other: those of a day, or all."""

@@ -95,7 +95,7 @@ def _look(case: Case, model: nn.Module) -> Looks:
             "shuffled": scores(_moved(inputs, parts, order)),
             "up": scores(_shifted(inputs, parts, SHIFT)),
             "down": scores(_shifted(inputs, parts, -SHIFT)),
-            "day": day + days if subject.days_by_batch else day,
+            "day": day + days if subject.days_by_batch(inputs) else day,
             "target": subject.labels_of(targets, score),
         }
         stock = _stock(inputs, parts)

@@ -181,7 +181,7 @@ def scene(case: Case) -> Scene:
         if _days(case, inputs) > 1:
             break
     best = max(seen, key=lambda batch: _days(case, batch[0]))
-    apart = subject.axis == "stocks" and not subject.days_by_batch
+    apart = subject.axis == "stocks" and not subject.days_by_batch(best[0])
     if _days(case, best[0]) == 1 and subject.terms and apart and len(seen) > 1:
         best = _joined(seen[0], seen[1], (len(subject.day_of(batch[0])) for batch in seen))
     inputs, targets, outputs = best

@@ -13,7 +13,7 @@ from torch import Tensor
 from flatline.harness.case import Case
 from flatline.harness.declared import Declared, column_name, token_of
 from flatline.harness.drift.sample import Sample, sample_of
-from flatline.harness.inputs import Input, Role, day_column, inputs_of
+from flatline.harness.inputs import Input, Role, inputs_of
 from flatline.harness.subject import Subject
 from flatline.harness.trees import read
 
@@ -124,7 +124,7 @@ def _rows(case: Case, split: str, *, first_day: int = 0) -> Rows:
     for inputs, _ in _some(case, split, kept):
         parts = inputs_of(subject, inputs)
         day = subject.day_of(inputs).cpu().numpy().astype(np.int64)
-        if _by_batch(subject, inputs):
+        if subject.days_by_batch(inputs):
             day = day + kept.days_before
             kept.days_before = int(day.max()) + 1
         by_row = [part for part in parts if part.role == Role.ROWS]
@@ -151,11 +151,6 @@ def _rows(case: Case, split: str, *, first_day: int = 0) -> Rows:
             for names, x in kept.windows.items()
         ),
     )
-
-
-def _by_batch(subject: Subject, inputs: Any) -> bool:  # noqa: ANN401 (inputs are the subject's own)
-    """Whether days are numbered within each batch."""
-    return subject.days == "batch" or (subject.days is None and day_column(inputs) is None)
 
 
 def _thinned(day: Ints) -> Ints:

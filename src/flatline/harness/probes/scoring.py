@@ -120,7 +120,7 @@ def score_split(
         score = subject.score_of(outputs)
         target = subject.labels_of(targets, score)
         day = subject.day_of(inputs)
-        if subject.days_by_batch:
+        if subject.days_by_batch(inputs):
             day = day + first
             first = int(day.max()) + 1
         found = {"score": score, "target": target, "day": day}
