@@ -54,6 +54,9 @@ def pathway_learned(
 ) -> Verdict:
     """For every input and horizon, scores must follow what was planted in this kind of pathway.
 
+    Of an earlier step, that of one input is enough: that each input counts at each of its steps,
+    the dependence layer tells.
+
     What is planted was dealt out anew among the rows, so that a model which does not look there
     has scores that agree with it by chance alone; the bound is the quantile over all orders in
     which it might have been dealt.
@@ -73,12 +76,14 @@ def pathway_learned(
             measured=f"not judged: the subject has {LACKS[kind]}",
         )
     reach = float(stats.norm.ppf(1 - chance))
-    worst = min(here, key=lambda one: float(_margins(one).min()))
+    # How far a model looks back is its own matter: any input will do.
+    pick = max if kind == Kind.EARLIER else min
+    worst = pick(here, key=lambda one: float(_margins(one).min()))
     column = int(_margins(worst).argmin())
     value, bound = float(worst.correlation[column]), reach * float(worst.error[column])
     passed = value > bound
     listed = " ".join(f"{r:.2f}" for r in worst.correlation)
-    margins = [reach - _margins(one) for one in here]
+    margins = [reach - _margins(one) for one in ([worst] if pick is max else here)]
     return Verdict(
         check=IDS[kind],
         stage=Stage.TRAINED,
@@ -129,14 +134,15 @@ def both_halves_learned(
             f"{ENOUGH:g} at least"
         )
     low, high = rises
-    doubt = float(stats.norm.ppf(1 - chance)) * errors.max(0)
-    smaller, larger = rises.min(0), rises.max(0)
+    order = np.argsort(rises, axis=0)
+    smaller, larger = np.take_along_axis(rises, order, 0)
+    of_smaller, of_larger = np.take_along_axis(errors, order, 0)
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.where(known, np.nan_to_num(smaller / larger, nan=-np.inf), np.inf)
-    # How far the larger rise lies beyond what the smaller one and chance allow for. Scores that
-    # are no numbers rise nowhere.
-    beyond = np.where(known, least * (larger - doubt) - (smaller + doubt), -np.inf)
-    beyond = np.nan_to_num(beyond, nan=np.inf)
+    # How far the smaller rise lies below its share of the larger one, beyond what chance makes of
+    # both. Scores that are no numbers rise nowhere.
+    doubt = float(stats.norm.ppf(1 - chance)) * np.hypot(least * of_larger, of_smaller)
+    beyond = np.nan_to_num(np.where(known, least * larger - smaller - doubt, -np.inf), nan=np.inf)
     column = int(beyond.argmax()) if beyond.max() > 0 else int(ratio.argmin())
     passed = bool(beyond[column] <= 0)
     flat = "lower" if low[column] < high[column] else "upper"

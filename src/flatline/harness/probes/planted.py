@@ -122,7 +122,13 @@ def planted(case: Case) -> Planted:
         score = subject.score_of(forward(subject, case.model(), inputs, case.place))
     place = LabelPlace.find(subject, targets, score)
     found = _train(case, place, pathways)
-    drowned = [k for k, one in enumerate(found.reached) if _errors(one) <= DROWNED]
+    # How far a model looks back is its own matter, not that of each of its inputs.
+    back = [_errors(one) > DROWNED for one in found.reached if one.kind == Kind.EARLIER]
+    drowned = [
+        k
+        for k, one in enumerate(found.reached)
+        if _errors(one) <= DROWNED and not (one.kind == Kind.EARLIER and any(back))
+    ]
     if not 0 < len(drowned) < len(pathways):
         return found
     alone = _train(case, place, [pathways[k] for k in drowned])
