@@ -107,7 +107,7 @@ def planted(case: Case) -> Planted:
     The target is a sum over pathways: a feature at the newest step, one at an earlier step, the
     level of one, an attribute, a feature of the neighbours. Each batch keeps its own labels, dealt
     out anew in the order of that sum: to the loss they look as they always do. What does not come
-    through in the sum is given a second training without the rest, which may have drowned it.
+    through in the sum is given another training without the rest, which may have drowned it.
 
     Raises:
         ShapeError: The labels cannot be found among the targets.
@@ -122,20 +122,25 @@ def planted(case: Case) -> Planted:
         score = subject.score_of(forward(subject, case.model(), inputs, case.place))
     place = LabelPlace.find(subject, targets, score)
     found = _train(case, place, pathways)
+    reached, left, steps = list(found.reached), list(range(len(pathways))), found.steps
+    # Each round takes one out at least; where none came through, nothing was drowned.
+    while 0 < len(drowned := _drowned(reached, left)) < len(left):
+        alone = _train(case, place, [pathways[k] for k in drowned])
+        for k, one in zip(drowned, alone.reached, strict=True):
+            reached[k] = one
+        left, steps = drowned, steps + alone.steps
+    return replace(found, reached=tuple(reached), steps=steps)
+
+
+def _drowned(reached: Sequence[Reached], left: Sequence[int]) -> list[int]:
+    """Those that are *left* and did not come through."""
     # How far a model looks back is its own matter, not that of each of its inputs.
-    back = [_errors(one) > DROWNED for one in found.reached if one.kind == Kind.EARLIER]
-    drowned = [
+    back = any(_errors(one) > DROWNED for one in reached if one.kind == Kind.EARLIER)
+    return [
         k
-        for k, one in enumerate(found.reached)
-        if _errors(one) <= DROWNED and not (one.kind == Kind.EARLIER and any(back))
+        for k in left
+        if _errors(reached[k]) <= DROWNED and not (back and reached[k].kind == Kind.EARLIER)
     ]
-    if not 0 < len(drowned) < len(pathways):
-        return found
-    alone = _train(case, place, [pathways[k] for k in drowned])
-    reached = list(found.reached)
-    for k, one in zip(drowned, alone.reached, strict=True):
-        reached[k] = one
-    return replace(found, reached=tuple(reached), steps=found.steps + alone.steps)
 
 
 def _train(case: Case, place: LabelPlace, pathways: Sequence[Pathway]) -> Planted:
