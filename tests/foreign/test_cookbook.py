@@ -49,7 +49,9 @@ def test_a_dead_head_is_found(recipe):
     assert verdict.culprit.path.startswith(HEADS[recipe.name])
 
 
-@pytest.mark.parametrize("recipe", [r for r in RECIPES if r.name == "hf-patchtst"], indirect=True)
+@pytest.mark.parametrize(
+    "recipe", [r for r in RECIPES if r.name == "hf-patchtst"], indirect=True, ids=["hf-patchtst"]
+)
 def test_what_is_declared_has_to_be(recipe):
     """Where PatchTST's instance scaling is not declared it fails, and is told what to declare."""
     subject = replace(subject_of(recipe), insensitive_to=())
