@@ -34,7 +34,7 @@ STEPS = 200
 # The references as they are, and smaller ones.
 SIZES = {"usual": dict.fromkeys(GATE_SETTINGS, ())}
 SIZES["small"] = {
-    "apex": ("model.hidden=8", "model.patch_length=2", "model.stride=2"),
+    "apex": ("model.hidden=8",),
     "atft_gat_fan": ("model.hidden=16", "model.variable_width=4", "model.attention_heads=2"),
     "patchtst": ("model.hidden=8", "model.feed_forward=16"),
 }
