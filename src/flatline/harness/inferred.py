@@ -38,7 +38,8 @@ def inferred(case: Case) -> str:
     ]
     if subject.days is None:
         names = [one.path for one in found if one.role is Role.DAY]
-        lines.append(f"days from {names[0]} (`days`)" if names else "one row a day (`days`)")
+        rows = "one row a day" if subject.axis == "time" else "days not known"
+        lines.append(f"{f'days from {names[0]}' if names else rows} (`days`)")
     if subject.horizons is None:
         outputs = forward(subject, model.eval(), inputs, case.place)
         count = subject.score_of(outputs).shape[1]

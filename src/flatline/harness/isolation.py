@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 
-__all__ = ["isolated"]
+__all__ = ["isolated", "repeatable"]
+
+T = TypeVar("T")
 
 
 @contextmanager
@@ -34,6 +37,48 @@ def isolated(seed: int) -> Iterator[None]:
         np.random.seed(seed % 2**32)  # noqa: NPY002 (subjects may use the global generator)
         torch.manual_seed(seed)
         yield
+
+
+def repeatable(make: Callable[[], Iterable[T]], seed: int) -> Iterator[T]:
+    """Items drawn from generators of their own: the same ones at each reading.
+
+    A loader that shuffles draws its order when it is read. What is done between two items
+    neither changes the next ones nor is changed by them.
+
+    Args:
+        make: Makes what is read.
+        seed: Of the generators that it draws from.
+
+    Example:
+        >>> def shuffled():
+        ...     yield from torch.randperm(4).tolist()
+        >>> list(repeatable(shuffled, 0)) == list(repeatable(shuffled, 0))
+        True
+    """
+    with isolated(seed):
+        items = iter(make())
+        own = _generators()
+    while True:
+        outside = _generators()
+        _set_generators(own)
+        try:
+            item = next(items)
+        except StopIteration:
+            return
+        finally:
+            own = _generators()
+            _set_generators(outside)
+        yield item
+
+
+def _generators() -> tuple[Any, ...]:
+    return random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
+
+
+def _set_generators(states: tuple[Any, ...]) -> None:
+    random.setstate(states[0])
+    np.random.set_state(states[1])  # noqa: NPY002
+    torch.set_rng_state(states[2])
 
 
 def _restore(after: ExitStack) -> None:

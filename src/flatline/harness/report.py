@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from flatline.harness.verdicts import Status, Verdict, worst_first
@@ -62,7 +62,7 @@ def verdict_table(verdicts: Sequence[Verdict]) -> Table:
     table = Table()
     for heading in ("check", "stage", "verdict", "measured"):
         table.add_column(heading)
-    for verdict in worst_first(list(verdicts)):
+    for verdict, more in _alike(worst_first(list(verdicts))):
         colour = COLOURS[verdict.status]
         lines = [verdict.measured, verdict.hint]
         if verdict.culprit is not None:
@@ -71,9 +71,21 @@ def verdict_table(verdicts: Sequence[Verdict]) -> Table:
             lines.append(f"culprit: {culprit.kind} {culprit.path}{place}: {culprit.evidence}")
             lines.append(f"remedy: {culprit.remedy}")
         table.add_row(
-            verdict.check,
+            f"{verdict.check} and {more} more" if more else verdict.check,
             verdict.stage,
             f"[{colour}]{verdict.status}[/]",
             escape("\n".join(line for line in lines if line)),
         )
     return table
+
+
+def _alike(verdicts: Sequence[Verdict]) -> Iterator[tuple[Verdict, int]]:
+    """Verdicts, errors that say the same as one, and how many more of these there are."""
+    count = Counter(v.measured for v in verdicts if v.status == Status.ERROR)
+    told: set[str] = set()
+    for verdict in verdicts:
+        if verdict.status != Status.ERROR:
+            yield verdict, 0
+        elif verdict.measured not in told:
+            told.add(verdict.measured)
+            yield verdict, count[verdict.measured] - 1

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from flatline.errors import FlatlineError
 from flatline.harness.case import Case
 from flatline.harness.isolation import isolated
 from flatline.harness.probes.scoring import Place
@@ -122,12 +123,17 @@ def _has(subject: Subject, part: str) -> bool:
 def _broken(check: Check, error: Exception) -> Verdict:
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if not frame.filename.startswith(NOT_THE_SUBJECTS)]
-    frame = (own or frames)[-1]
-    return Verdict(
+    told = Verdict(
         check=check.id,
         stage=check.stage,
         status=Status.ERROR,
         measured=f"{type(error).__name__}: {error}",
+    )
+    if not own and isinstance(error, FlatlineError):
+        return told  # It says what is amiss and the remedy; the line that noticed is not to blame.
+    frame = (own or frames)[-1]
+    return replace(
+        told,
         hint=f"Raised at {frame.filename}:{frame.lineno} in {frame.name}.",
         culprit=Culprit(
             kind="code",

@@ -36,8 +36,11 @@ def _fits(case: Case) -> Verdict:
     verdict = interface.call_fits_forward(case.of(called))
     if verdict.status != Status.PASS:
         return verdict
-    # Said where it is looked for: what was taken for granted may be what is wrong.
-    return replace(verdict, measured=f"{verdict.measured}; inferred: {case.of(inferred)}")
+    try:
+        # Said where it is looked for: what was taken for granted may be what is wrong.
+        return replace(verdict, measured=f"{verdict.measured}; inferred: {case.of(inferred)}")
+    except Exception:  # noqa: BLE001 (what is wrong with the outputs has a verdict of its own)
+        return verdict
 
 
 def pinned(case: Case, differs: Callable[[str], Sequence[str]] | None) -> Verdict:
