@@ -30,7 +30,8 @@ from flatline.settings import load_settings
 from flatline.subjects import GATE_SETTINGS, reference
 
 FIRST_SEED = 1000
-STEPS = 200
+# Half of what the gate takes: a training of seconds, and if anything a weaker subject.
+STEPS = 100
 # The references as they are, and smaller ones.
 SIZES = {"usual": dict.fromkeys(GATE_SETTINGS, ())}
 SIZES["small"] = {
