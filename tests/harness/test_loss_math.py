@@ -474,6 +474,17 @@ def test_scores_that_cannot_be_replaced_are_said_to_be(scores, reason):
     assert reason in verdict.measured
 
 
+def test_a_loss_that_cries_out_shows_its_nan():
+    """A library that puts a huge number where the loss is none hides nothing."""
+
+    def cries(outputs, targets, inputs):
+        loss = blend(outputs, targets, inputs)
+        return loss if torch.isfinite(loss) else torch.full_like(loss, 1e9)
+
+    assert judge(BY_ID["nan_shows"], Case(subject(loss=cries))).status == Status.PASS
+    assert judge(BY_ID["nan_shows"], Case(subject(loss=hides_nan))).status == Status.FAIL
+
+
 def test_days_too_small_to_be_cut_are_said_to_be():
     """Of two or three stocks nothing tells a mean from a sum."""
     inputs, targets = batch(1)

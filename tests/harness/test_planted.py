@@ -62,6 +62,18 @@ def test_a_deaf_model_fails_where_it_is_deaf(healthy, parts, caught_by, named):
     assert found[caught_by].culprit.kind == "input"
 
 
+def test_a_model_that_is_slow_is_not_called_deaf_to_earlier_steps():
+    """It learns nothing in so few steps, and fails for that; its earlier steps do move it."""
+
+    def crawl(model):
+        return torch.optim.AdamW(model.parameters(), lr=1e-7)
+
+    found = verdicts(windowed.subject(optimizer=crawl))
+    assert found["learns_newest_step"].status == Status.FAIL
+    assert found["learns_earlier_step"].status == Status.SKIP
+    assert "too few to tell" in found["learns_earlier_step"].measured
+
+
 def test_only_what_is_deaf_fails():
     """A graph that is not heard leaves the other pathways as they were."""
     found = verdicts(windowed.subject(windowed.SelfLoops))

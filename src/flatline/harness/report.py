@@ -43,13 +43,14 @@ def layer_table(name: str, seconds: float, judged: Sequence[tuple[Check, Verdict
     """How many of one subject's checks passed, failed or were skipped, by layer."""
     from rich.table import Table  # noqa: PLC0415 (only people need it)
 
-    table = Table(title=f"{name}: {len(judged)} verdicts in {seconds:.0f} s", title_justify="left")
+    count = "1 verdict" if len(judged) == 1 else f"{len(judged)} verdicts"
+    table = Table(title=f"{name}: {count} in {seconds:.0f} s", title_justify="left")
     table.add_column("layer")
     for status in SHOWN:
         table.add_column(status, justify="right")
-    count = Counter((check.layer, verdict.status) for check, verdict in judged)
+    found = Counter((check.layer, verdict.status) for check, verdict in judged)
     for layer in dict.fromkeys(check.layer for check, _ in judged):
-        cells = [(status, count[layer, status]) for status in SHOWN]
+        cells = [(status, found[layer, status]) for status in SHOWN]
         table.add_row(layer, *(f"[{COLOURS[s]}]{n}[/]" if n else "" for s, n in cells))
     return table
 

@@ -34,6 +34,8 @@ CONTRAST = 0.01
 STRAY = 1e-6
 # Ratio of the odds up to which a class may be weighted.
 ODDS = 20.0
+# A loss so many times its usual size, as where a library puts 1e9 for what is no number, is seen.
+LOUD = 1e3
 
 
 def finite_at_constant(found: Mapping[str, tuple[float, str]]) -> Verdict:
@@ -155,21 +157,23 @@ def missing_labels_are_silent(missing: int, there: float, elsewhere: float) -> V
     )
 
 
-def nan_shows(value: float, said: str) -> Verdict:
+def nan_shows(value: float, clean: float, said: str) -> Verdict:
     """A score that is not a number must show in the loss, or be refused.
 
     Args:
         value: The loss.
+        clean: The loss without that score.
         said: What it said where it refused.
     """
-    hidden = math.isfinite(value)
+    hidden = math.isfinite(value) and abs(value) <= LOUD * max(abs(clean), 1.0)
     return of_parts(
         check="nan_shows",
         broken=["total"] if hidden else [],
         value=float(hidden),
         bound=0.0,
         unit="numbers that hide one that is none",
-        measured=f"with one score that is not a number the loss is {value:.3g}, expected nan"
+        measured=f"with one score that is not a number the loss is {value:.3g}, expected nan, "
+        f"or more than {LOUD:g} times the {clean:.3g} it is without"
         + (f"; it refuses: {said}" if said else ""),
         evidence=lambda _: f"the loss is {value:.3g} though one score is not a number",
         remedy="Do not fill NaN: a broken branch would look quiet.",

@@ -16,7 +16,9 @@ from flatline.harness.verdicts import Culprit, Stage, Status, Verdict
 from flatline.metrics.blocks import DayBlocks
 from flatline.metrics.variance import within_day
 
-__all__ = ["IDS", "both_halves_learned", "not_for_classes", "pathway_learned"]
+__all__ = [
+    "IDS", "both_halves_learned", "not_for_classes", "pathway_learned", "slow_to_look_back",
+]  # fmt: skip
 
 Floats = NDArray[np.float64]
 
@@ -24,6 +26,8 @@ Floats = NDArray[np.float64]
 FLAT = 1e-2
 # With less of the planted target the shape of the scores is still that of a fresh model.
 ENOUGH = 0.7
+# By so much of what all inputs do an earlier step moves the scores of a model that looks back.
+LOOKS_BACK = 1e-2
 # Labels have both signs where this share of them has either.
 SIGNED = 0.1
 IDS = {
@@ -100,6 +104,31 @@ def pathway_learned(
         false_alarm_rate=float(np.minimum(1.0, stats.norm.cdf(margins).sum())) if passed else None,
         hint="" if passed else _hint(found, worst, value, bound),
         culprit=None if passed else _culprit(worst, column, value),
+    )
+
+
+def slow_to_look_back(verdict: Verdict, moved: float, *, steps: int) -> Verdict:
+    """A model whose scores do go with earlier steps is slow, and not to be blamed.
+
+    Recurrent networks and deep attention may take longer than the gate does to find a single
+    earlier step. Whether the way from there is open, the dependence layer tells at once.
+
+    Args:
+        verdict: That what was planted in an earlier step did not come through.
+        moved: How far an earlier step moves the scores, in units of what all inputs do.
+        steps: Optimizer steps taken.
+    """
+    if not moved > LOOKS_BACK:
+        return verdict
+    return Verdict(
+        check=verdict.check,
+        stage=verdict.stage,
+        status=Status.SKIP,
+        measured=(
+            f"not judged: {steps} steps are too few to tell: what was planted in an earlier step "
+            f"did not come through, yet earlier steps move the scores by {moved:.2g} of what all "
+            "inputs do"
+        ),
     )
 
 

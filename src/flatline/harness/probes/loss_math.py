@@ -143,14 +143,16 @@ def push_where_missing(case: Case) -> tuple[int, float, float] | None:
     return int((~known).sum()), _largest(push[~known]), _largest(push[known])
 
 
-def hidden_nan(case: Case) -> tuple[float, str]:
-    """The loss with one score that is not a number, and what it said where it refused."""
+def hidden_nan(case: Case) -> tuple[float, float, str]:
+    """The loss with one score that is not a number, without, and what it said if it refused."""
     one = case.of(scene)
     score = one.informed()
+    clean = float(one.value(one.total, score).detach())
     row = int(one.known.all(1).nonzero()[0]) if bool(one.known.all(1).any()) else 0
     score[row] = torch.nan
     said = refused(lambda: one.value(one.total, score))
-    return (math.nan, said) if said else (float(one.value(one.total, score).detach()), "")
+    value = math.nan if said else float(one.value(one.total, score).detach())
+    return value, clean, said or ""
 
 
 def growth(case: Case) -> tuple[int, Mapping[str, float]] | None:

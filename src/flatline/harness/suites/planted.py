@@ -11,13 +11,16 @@ from flatline.harness.checks.planted import (
     both_halves_learned,
     not_for_classes,
     pathway_learned,
+    slow_to_look_back,
 )
+from flatline.harness.probes.influence import Part
 from flatline.harness.probes.memory import memory
 from flatline.harness.probes.pathways import Kind
 from flatline.harness.probes.planted import planted
+from flatline.harness.probes.trial import once_trained
 from flatline.harness.registry import Check, Cost, Layer
 from flatline.harness.statistics import CHANCE
-from flatline.harness.verdicts import Stage, Verdict
+from flatline.harness.verdicts import Stage, Status, Verdict
 
 __all__ = ["CHECKS"]
 
@@ -31,7 +34,18 @@ SAYS = {
 
 
 def _learns(case: Case, *, kind: Kind) -> Verdict:
-    return pathway_learned(case.of(planted), kind, names=case.subject.horizons)
+    found = case.of(planted)
+    verdict = pathway_learned(found, kind, names=case.subject.horizons)
+    if kind is not Kind.EARLIER or verdict.status != Status.FAIL:
+        return verdict
+    return slow_to_look_back(verdict, _looks_back(case), steps=found.steps)
+
+
+def _looks_back(case: Case) -> float:
+    """How far an earlier step moves the trained model's scores, in units of what all does."""
+    steps = case.of(once_trained).of(Part.STEP)
+    newest = {one.source.path: one.source.shape[one.source.axes.index("lookback")] for one in steps}
+    return max((s.moved for s in steps if s.index != newest[s.source.path] - 1), default=0.0)
 
 
 def _halves(case: Case) -> Verdict:
