@@ -35,15 +35,7 @@ def alive_at_start(
         eps: Relative spacing of the numbers that the model computes with.
         names: What to call the columns of the scores.
     """
-    findings = find_flat(
-        found.score,
-        found.day,
-        stock=found.stock,
-        repeated=found.again,
-        shuffled=found.shuffled,
-        noise_floor=_floor(found.score, found.again, eps),
-        horizons=names,
-    )
+    findings = _all_kinds(found, eps, names)
     return _verdict(
         "start_scores_vary",
         Stage.START,
@@ -63,15 +55,7 @@ def follows_inputs(
         eps: Relative spacing of the numbers that the model computes with.
         names: What to call the columns of the scores.
     """
-    findings = find_flat(
-        found.score,
-        found.day,
-        stock=found.stock,
-        repeated=found.again,
-        shuffled=found.shuffled,
-        noise_floor=_floor(found.score, found.again, eps),
-        horizons=names,
-    )
+    findings = _all_kinds(found, eps, names)
     moved = np.sqrt(np.square(found.shuffled - found.score).mean(0))
     usual = spread(found.score, found.day, axis=axis)
     worst = int(np.argmin(np.nan_to_num(moved / np.maximum(usual, TINY), nan=-np.inf)))
@@ -179,6 +163,18 @@ def _spread_of(
             f"{what} vary by {listed} {WHERE[axis]}; column {worst} by {apart[worst]:.3g}, "
             f"expected more than {floor[worst]:.2g}"
         ),
+    )
+
+
+def _all_kinds(found: Looks, eps: float, names: Names) -> list[FlatFinding]:
+    return find_flat(
+        found.score,
+        found.day,
+        stock=found.stock,
+        repeated=found.again,
+        shuffled=found.shuffled,
+        noise_floor=_floor(found.score, found.again, eps),
+        horizons=names,
     )
 
 
