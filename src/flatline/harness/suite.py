@@ -18,7 +18,7 @@ from flatline.harness.probes.smoke import smoke
 from flatline.harness.registry import Check
 from flatline.harness.subject import Subject
 from flatline.harness.suites import CHECKS
-from flatline.harness.verdicts import Culprit, Status, Verdict
+from flatline.harness.verdicts import Culprit, Status, Verdict, not_judged
 
 __all__ = ["Examination", "check", "examine", "judge"]
 
@@ -100,12 +100,7 @@ def judge(check: Check, case: Case) -> Verdict:
     absent = [part for part in check.needs if not _has(case.subject, part)]
     if absent:
         parts = " and ".join(f"`{part}`" for part in absent)
-        return Verdict(
-            check=check.id,
-            stage=check.stage,
-            status=Status.SKIP,
-            measured=f"not judged: the subject has no {parts}",
-        )
+        return not_judged(check.id, check.stage, f"the subject has no {parts}")
     started = time.perf_counter()
     try:
         with isolated(case.seed_of(check.id)):

@@ -12,7 +12,10 @@ from typing import Any
 
 from torch import nn
 
-__all__ = ["Culprit", "Stage", "Status", "Verdict", "module_culprit", "source_of", "worst_first"]
+__all__ = [
+    "Culprit", "Stage", "Status", "Verdict", "module_culprit", "not_judged", "source_of",
+    "worst_first",
+]  # fmt: skip
 
 
 class Status(StrEnum):
@@ -102,6 +105,11 @@ class Verdict:
 LIBRARIES = frozenset({"torch", "torch_geometric"})
 # What the subject has no part for comes last: it says nothing about it.
 SEVERITY = (Status.ERROR, Status.FAIL, Status.PASS, Status.SKIP)
+
+
+def not_judged(check: str, stage: Stage, reason: str) -> Verdict:
+    """A check that says nothing of a subject, and why."""
+    return Verdict(check=check, stage=stage, status=Status.SKIP, measured=f"not judged: {reason}")
 
 
 def worst_first(verdicts: list[Verdict]) -> list[Verdict]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from flatline.harness.declared import Declared
 from flatline.harness.probes.influence import Influence, Influences, Part
-from flatline.harness.verdicts import Culprit, Stage, Status, Verdict
+from flatline.harness.verdicts import Culprit, Stage, Status, Verdict, not_judged
 
 __all__ = ["Place", "gradient_reaches", "matter", "silent"]
 
@@ -16,7 +16,7 @@ FLOOR = 2.0**-23
 # What moves them by less than this is named, and passes.
 WEAK = 1e-3
 
-NO_NUMBERS = "not judged: the scores are no numbers"
+NO_NUMBERS = "the scores are no numbers"
 
 WHAT = {
     Part.INPUT: "inputs",
@@ -76,13 +76,11 @@ def matter(
     judged = _judged(found, parts, declared)
     what = WHAT[parts[0]]
     if not found.finite:
-        return Verdict(check=check, stage=stage, status=Status.SKIP, measured=NO_NUMBERS)
+        return not_judged(check, stage, NO_NUMBERS)
     if not judged:
         why = "all that could be are declared" if found.of(*parts) else f"the inputs have no {what}"
         untried = "".join(f"; {token}: {reason}" for token, reason in found.untried)
-        return Verdict(
-            check=check, stage=stage, status=Status.SKIP, measured=f"not judged: {why}{untried}"
-        )
+        return not_judged(check, stage, f"{why}{untried}")
     least = min(judged, key=lambda one: (one not in silenced, one.moved))
     named = ", ".join(one.token for one in silenced[:5])
     more = f" and {len(silenced) - 5} more" if len(silenced) > 5 else ""
@@ -124,11 +122,8 @@ def gradient_reaches(found: Influences, declared: Declared, *, where: Place) -> 
     ]
     cut = [one for one in judged if one.gradient == 0.0]
     if not judged:
-        return Verdict(
-            check="gradient_reaches_inputs",
-            stage=Stage.START,
-            status=Status.SKIP,
-            measured="not judged: no input of real numbers moves the scores",
+        return not_judged(
+            "gradient_reaches_inputs", Stage.START, "no input of real numbers moves the scores"
         )
     least = min(judged, key=lambda one: one.gradient or 0.0)
     return Verdict(

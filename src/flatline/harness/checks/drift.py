@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from flatline.harness.drift.compare import ColumnDrift
 from flatline.harness.statistics import CHANCE
-from flatline.harness.verdicts import Culprit, Stage, Status, Verdict
+from flatline.harness.verdicts import Culprit, Stage, Status, Verdict, not_judged
 
 __all__ = [
     "DISTRIBUTIONS", "LEVELS", "SPREADS", "SUPPORT", "distributions_hold", "features_in_support",
@@ -201,9 +201,7 @@ def _too_few(kind: _Kind, columns: Sequence[ColumnDrift]) -> Verdict:
         if columns
         else "there is no column of which it would matter"
     )
-    return Verdict(
-        check=kind.check, stage=Stage.DATA, status=Status.SKIP, measured=f"not judged: {reason}"
-    )
+    return not_judged(kind.check, Stage.DATA, reason)
 
 
 def _column_culprit(

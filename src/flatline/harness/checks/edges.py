@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from flatline.harness.probes.edges import Bare, Ends
-from flatline.harness.verdicts import Culprit, Stage, Status, Verdict
+from flatline.harness.verdicts import Culprit, Stage, Status, Verdict, not_judged
 
 __all__ = ["stay_within_days", "works_without"]
 
@@ -17,7 +17,7 @@ def stay_within_days(found: Ends) -> Verdict:
         found: Where the edges lead.
     """
     if not found.path or found.edges == 0:
-        return _skip("edges_stay_within_days", Stage.DATA, "the batches have no edges")
+        return not_judged("edges_stay_within_days", Stage.DATA, "the batches have no edges")
     # A loop is no fault as long as others are there.
     hollow = found.loops == found.edges
     wrong = found.outside + found.across
@@ -57,7 +57,7 @@ def works_without(found: Bare | None) -> Verdict:
     """
     check = "works_without_edges"
     if found is None:
-        return _skip(check, Stage.START, "the batches have no edges")
+        return not_judged(check, Stage.START, "the batches have no edges")
     least = found.finite if found.absent is None else min(found.finite, found.absent)
     works = least == 1.0
     also = "" if found.absent is None else f", {found.absent:.0%} with the graph left out"
@@ -72,7 +72,3 @@ def works_without(found: Bare | None) -> Verdict:
         false_alarm_rate=0.0,
         hint="" if works else "Look for a mean over no neighbours.",
     )
-
-
-def _skip(check: str, stage: Stage, why: str) -> Verdict:
-    return Verdict(check=check, stage=stage, status=Status.SKIP, measured=f"not judged: {why}")

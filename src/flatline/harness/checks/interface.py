@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 
 from flatline.harness.probes.interface import Called, OneByOne, Read
-from flatline.harness.verdicts import Culprit, Stage, Status, Verdict
+from flatline.harness.verdicts import Culprit, Stage, Status, Verdict, not_judged
 
 __all__ = ["call_fits_forward", "loss_is_a_number", "outputs_hold_scores",
            "positional_call_refused", "signature_pinned"]  # fmt: skip
@@ -54,12 +54,7 @@ def positional_call_refused(found: OneByOne | None) -> Verdict:
     """
     check, stage = "positional_call_refused", Stage.START
     if found is None:
-        return Verdict(
-            check=check,
-            stage=stage,
-            status=Status.SKIP,
-            measured="not judged: forward does not take one mapping of tensors",
-        )
+        return not_judged(check, stage, "forward does not take one mapping of tensors")
     telling = any(key in found.message for key in found.keys)
     shown = "shows the right call" if telling else f"could show the right call, {found.right}"
     return Verdict(
@@ -169,11 +164,8 @@ def signature_pinned(card: str, differs: Sequence[str] | None) -> Verdict:
     """
     check, stage = "signature_pinned", Stage.STATIC
     if differs is None:
-        return Verdict(
-            check=check,
-            stage=stage,
-            status=Status.SKIP,
-            measured="not judged: a signature is held against its snapshot under pytest, by syrupy",
+        return not_judged(
+            check, stage, "a signature is held against its snapshot under pytest, by syrupy"
         )
     changed = "; ".join(line.strip() for line in differs[:SHOWN])
     return Verdict(

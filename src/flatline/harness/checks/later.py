@@ -21,7 +21,7 @@ from flatline.harness.drift.sample import sample_of
 from flatline.harness.drift.shift import mean_shift
 from flatline.harness.statistics import CHANCE
 from flatline.harness.subject import Axis
-from flatline.harness.verdicts import Stage, Status, Verdict
+from flatline.harness.verdicts import Stage, Status, Verdict, not_judged
 from flatline.metrics.dispersion import Flat, find_flat
 
 __all__ = ["attention_lasts", "follows_base_rate", "scores_last"]
@@ -104,7 +104,7 @@ def follows_base_rate(train: Period, later: Period, *, chance: float = CHANCE) -
         chance: Probability that a healthy model fails, shared out between the horizons.
     """
     if train.label is None or later.label is None:
-        return not_judged(FOLLOWS, "the subject has no `probabilities`")
+        return not_judged(FOLLOWS, Stage.EVALUATION, "the subject has no `probabilities`")
     before, after = (sample_of(period.label, period.day) for period in (train, later))
     shifts = [
         mean_shift(a, b, train_day=before.days, later_day=after.days)
@@ -155,7 +155,7 @@ def attention_lasts(train: Period, later: Period, *, chance: float = CHANCE) -> 
     """
     parts = stretches(train, later)
     if train.focus is None or later.focus is None:
-        return not_judged(FOCUSED, "the subject has no `attention`")
+        return not_judged(FOCUSED, Stage.EVALUATION, "the subject has no `attention`")
     if parts is None:
         return _too_short(FOCUSED, train, later)
     before = means(train.focus[:, None], train.stretch(parts[0]))
@@ -184,16 +184,10 @@ def attention_lasts(train: Period, later: Period, *, chance: float = CHANCE) -> 
     )
 
 
-def not_judged(check: str, reason: str) -> Verdict:
-    """A check that needs a part which the subject does not have."""
-    return Verdict(
-        check=check, stage=Stage.EVALUATION, status=Status.SKIP, measured=f"not judged: {reason}"
-    )
-
-
 def _too_short(check: str, train: Period, later: Period, least: int = 1) -> Verdict:
     return not_judged(
         check,
+        Stage.EVALUATION,
         f"{train.days} train days and {later.days} later ones are too few, "
         f"{STRETCHES * least} and {least} at least",
     )

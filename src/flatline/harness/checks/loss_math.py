@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from flatline.harness.checks.loss_parts import bad_first, least_is_best, not_judged, of_parts
+from flatline.harness.checks.loss_parts import bad_first, least_is_best, of_parts
 from flatline.harness.statistics import CHANCE
-from flatline.harness.verdicts import Culprit, Stage, Status, Verdict
+from flatline.harness.verdicts import Culprit, Stage, Status, Verdict, not_judged
 
 __all__ = [
     "days_stay_apart",
@@ -90,7 +90,9 @@ def gradient_follows_labels(
     name = f"horizon {horizons[worst]}" if horizons is not None else f"column {worst}"
     listed = " ".join(f"{c:.2g}" for c in cosine)
     if not seen.any():
-        return not_judged("gradient_follows_labels", "the labels of the batch do not differ")
+        return not_judged(
+            "gradient_follows_labels", Stage.START, "the labels of the batch do not differ"
+        )
     why = "the labels do not decide it: look at shapes that are broadcast, and at the mask"
     if largest == 0:
         why = "the loss has no gradient at the scores: ranks, a detach, keys, or days of one stock"

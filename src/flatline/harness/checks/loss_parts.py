@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from flatline.harness.verdicts import Culprit, Stage, Status, Verdict
 
-__all__ = ["bad_first", "least_is_best", "not_judged", "of_parts"]
+__all__ = ["bad_first", "least_is_best", "of_parts"]
 
 
 def least_is_best(
@@ -80,13 +80,6 @@ def of_parts(
         culprit=Culprit(kind="term", path=broken[0], evidence=evidence(broken[0]), remedy=remedy)
         if broken
         else None,
-    )
-
-
-def not_judged(check: str, why: str) -> Verdict:
-    """A check that has nothing to go by, and why."""
-    return Verdict(
-        check=check, stage=Stage.START, status=Status.SKIP, measured=f"not judged: {why}"
     )
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from flatline.harness.probes.memory import FEWEST, Memory
 from flatline.harness.statistics import CHANCE
-from flatline.harness.verdicts import Culprit, Stage, Status, Verdict
+from flatline.harness.verdicts import Culprit, Stage, Status, Verdict, not_judged
 
 __all__ = ["learned_by_heart", "nothing_of_others"]
 
@@ -95,9 +95,4 @@ def nothing_of_others(found: Memory, *, chance: float = CHANCE) -> Verdict:
 
 
 def _not_judged(check: str, reason: str) -> Verdict:
-    return Verdict(
-        check=check,
-        stage=Stage.TRAINED,
-        status=Status.SKIP,
-        measured=f"not judged: the subject has {reason}",
-    )
+    return not_judged(check, Stage.TRAINED, f"the subject has {reason}")

@@ -30,7 +30,7 @@ from flatline.harness.checks.metrics_skill import (
 from flatline.harness.measures import Measure, stem_of
 from flatline.harness.probes.audit import Audited
 from flatline.harness.statistics import CHANCE
-from flatline.harness.verdicts import Culprit, Stage, Status, Verdict
+from flatline.harness.verdicts import Culprit, Stage, Status, Verdict, not_judged
 
 __all__ = ["LAWS", "Law", "judge_law", "weights_enter"]
 
@@ -129,11 +129,10 @@ def _verdict(
     line: int | None,
 ) -> Verdict:
     if not judged:
-        return Verdict(
-            check=claim.check,
-            stage=claim.stage,
-            status=Status.SKIP,
-            measured="not judged: none of the evaluation's numbers is known to be of this kind; "
+        return not_judged(
+            claim.check,
+            claim.stage,
+            "none of the evaluation's numbers is known to be of this kind; "
             "say what they are in `measures` of the Subject",
         )
     kept = len(judged) - len({breach.name for breach in found})

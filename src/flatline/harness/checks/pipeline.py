@@ -9,7 +9,7 @@ import numpy as np
 from flatline.harness.checks.drift import name_columns
 from flatline.harness.probes.interventions import Interventions, Later, Reach
 from flatline.harness.probes.taken import Moved
-from flatline.harness.verdicts import Culprit, Stage, Status, Verdict
+from flatline.harness.verdicts import Culprit, Stage, Status, Verdict, not_judged
 
 __all__ = [
     "FUTURE", "LABELS", "PURGED", "REPEAT", "SCALER", "UNIVERSE", "inputs_know_no_future",
@@ -103,7 +103,7 @@ def scaler_knows_train_only(found: Interventions) -> Verdict:
 def universe_knows_no_future(found: Interventions) -> Verdict:
     """The stocks of a day must not depend on which of them are still listed later."""
     if found.delisted is None:
-        return _skip(UNIVERSE, "the prices are of fewer than three stocks")
+        return not_judged(UNIVERSE, Stage.DATA, "the prices are of fewer than three stocks")
     moves = [found.delisted, *(later.moved for later in found.later)]
     days = np.unique(np.concatenate([one.rows for one in moves]))
     evidence = f"on {days.size} days other stocks came, when prices of later days changed or ended"
@@ -261,7 +261,3 @@ def _verdict(
         hint=hint if evidence else "",
         culprit=culprit if evidence else None,
     )
-
-
-def _skip(check: str, why: str) -> Verdict:
-    return Verdict(check=check, stage=Stage.DATA, status=Status.SKIP, measured=f"not judged: {why}")

@@ -12,7 +12,7 @@ from flatline.harness.permutation import normal_scores
 from flatline.harness.probes.pathways import Kind
 from flatline.harness.probes.planted import Planted, Reached
 from flatline.harness.statistics import CHANCE
-from flatline.harness.verdicts import Culprit, Stage, Status, Verdict
+from flatline.harness.verdicts import Culprit, Stage, Status, Verdict, not_judged
 from flatline.metrics.blocks import DayBlocks
 from flatline.metrics.variance import within_day
 
@@ -73,12 +73,7 @@ def pathway_learned(
     """
     here = [one for one in found.reached if one.kind == kind]
     if not here:
-        return Verdict(
-            check=IDS[kind],
-            stage=Stage.TRAINED,
-            status=Status.SKIP,
-            measured=f"not judged: the subject has {LACKS[kind]}",
-        )
+        return not_judged(IDS[kind], Stage.TRAINED, f"the subject has {LACKS[kind]}")
     reach = float(stats.norm.ppf(1 - chance))
     # How far a model looks back is its own matter: any input will do.
     pick = max if kind == Kind.EARLIER else min
@@ -120,15 +115,11 @@ def slow_to_look_back(verdict: Verdict, moved: float, *, steps: int) -> Verdict:
     """
     if not moved > LOOKS_BACK:
         return verdict
-    return Verdict(
-        check=verdict.check,
-        stage=verdict.stage,
-        status=Status.SKIP,
-        measured=(
-            f"not judged: {steps} steps are too few to tell: what was planted in an earlier step "
-            f"did not come through, yet earlier steps move the scores by {moved:.2g} of what all "
-            "inputs do"
-        ),
+    return not_judged(
+        verdict.check,
+        verdict.stage,
+        f"{steps} steps are too few to tell: what was planted in an earlier step did not come "
+        f"through, yet earlier steps move the scores by {moved:.2g} of what all inputs do",
     )
 
 
@@ -202,12 +193,7 @@ def not_for_classes() -> Verdict:
 
 
 def _no_halves(reason: str) -> Verdict:
-    return Verdict(
-        check="learns_both_halves",
-        stage=Stage.TRAINED,
-        status=Status.SKIP,
-        measured=f"not judged: the subject has {reason}",
-    )
+    return not_judged("learns_both_halves", Stage.TRAINED, f"the subject has {reason}")
 
 
 def _called(column: int, names: Sequence[int] | None) -> str:

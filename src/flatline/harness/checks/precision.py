@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from flatline.harness.probes.precision import HALF_THE_DIGITS, Nudged, Rounded
-from flatline.harness.verdicts import Stage, Status, Verdict, module_culprit
+from flatline.harness.verdicts import Stage, Status, Verdict, module_culprit, not_judged
 
 __all__ = ["bf16_agrees", "float64_agrees", "well_conditioned"]
 
@@ -78,11 +78,8 @@ def _rounded(check: str, found: Rounded, low: torch.dtype, high: str) -> Verdict
     bound, name = HALF_THE_DIGITS[low], str(low).removeprefix("torch.")
     if found.refused:
         other = "float64" if low is torch.float32 else "bfloat16 autocast"
-        return Verdict(
-            check=check,
-            stage=Stage.START,
-            status=Status.SKIP,
-            measured=f"not judged: the model does not run in {other} ({found.refused})",
+        return not_judged(
+            check, Stage.START, f"the model does not run in {other} ({found.refused})"
         )
     precise = found.precise
     of_spread = low is torch.float32

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from flatline.harness.probes.strangers import Change
-from flatline.harness.verdicts import Culprit, Stage, Status, Verdict, module_culprit
+from flatline.harness.verdicts import Culprit, Stage, Status, Verdict, module_culprit, not_judged
 
 __all__ = ["REMEDIES", "stay"]
 
@@ -55,12 +55,7 @@ def stay(check: str, change: Change, model: nn.Module) -> Verdict:
     """
     what, remedy = REMEDIES[check]
     if change.untried:
-        return Verdict(
-            check=check,
-            stage=Stage.START,
-            status=Status.SKIP,
-            measured=f"not judged: {change.untried}",
-        )
+        return not_judged(check, Stage.START, f"{change.untried}")
     leaks = (change.gradient or 0.0) > GRADIENT_FLOOR
     moved = not change.moved <= 1.0
     slope = ""

@@ -27,7 +27,7 @@ from flatline.harness.probes.saving import saved
 from flatline.harness.probes.smoke import smoke
 from flatline.harness.probes.strays import strays
 from flatline.harness.registry import Check, Cost, Layer
-from flatline.harness.verdicts import Stage, Status, Verdict
+from flatline.harness.verdicts import Stage, Status, Verdict, not_judged
 
 __all__ = ["CHECKS", "pinned"]
 
@@ -64,11 +64,10 @@ def _exact(case: Case) -> bool:
 def _hold(case: Case) -> Verdict:
     found = case.of(first_steps)
     if found.held is None:
-        return Verdict(
-            check="optimizer_holds_all",
-            stage=Stage.STEP,
-            status=Status.SKIP,
-            measured="not judged: the subject trains by its own `fit`, and has no `optimizer`",
+        return not_judged(
+            "optimizer_holds_all",
+            Stage.STEP,
+            "the subject trains by its own `fit`, and has no `optimizer`",
         )
     return liveness.optimizer_holds_all(
         found.model, found.gradients, found.held, strangers=found.strangers
@@ -104,11 +103,8 @@ def _deepcopy(case: Case) -> Verdict:
 def _pickle(case: Case) -> Verdict:
     found, way = case.of(pickled), "pickled as for a worker process"
     if found is None:
-        return Verdict(
-            check="pickle_agrees",
-            stage=Stage.STEP,
-            status=Status.SKIP,
-            measured="not judged: torch pickles no parametrized modules, only their state",
+        return not_judged(
+            "pickle_agrees", Stage.STEP, "torch pickles no parametrized modules, only their state"
         )
     return copies.copy_agrees("pickle_agrees", found, way=way, exact=_exact(case))
 

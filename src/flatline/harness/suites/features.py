@@ -13,7 +13,7 @@ from flatline.harness.inputs import inputs_of
 from flatline.harness.probes.rows import read_both
 from flatline.harness.registry import Check, Cost, Layer
 from flatline.harness.statistics import CHANCE
-from flatline.harness.verdicts import Stage, Status, Verdict
+from flatline.harness.verdicts import Stage, Verdict, not_judged
 
 __all__ = ["CHECKS"]
 
@@ -80,12 +80,7 @@ def _windows(case: Case) -> Verdict:
     both = case.of(read_both)
     if case.subject.axis == "time" or not both.train.windows:
         why = "a series has nobody to be set apart from" if both.train.windows else "no lookback"
-        return Verdict(
-            check=columns.WINDOWS,
-            stage=Stage.DATA,
-            status=Status.SKIP,
-            measured=f"not judged: {why}",
-        )
+        return not_judged(columns.WINDOWS, Stage.DATA, why)
     flat = [columns.unlevelled(windows.values) for windows in both.train.windows]
     named = [
         name

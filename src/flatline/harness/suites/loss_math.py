@@ -8,13 +8,12 @@ from dataclasses import replace
 from flatline.harness.case import Case
 from flatline.harness.checks import loss_math as checks
 from flatline.harness.checks import loss_terms as term_checks
-from flatline.harness.checks.loss_parts import not_judged
 from flatline.harness.probes import loss_math as probes
 from flatline.harness.probes import loss_terms as term_probes
 from flatline.harness.probes.loss import Scene, scene
 from flatline.harness.registry import Check, Cost, Layer
 from flatline.harness.suites.reading import array
-from flatline.harness.verdicts import Stage, Verdict, source_of
+from flatline.harness.verdicts import Stage, Verdict, not_judged, source_of
 
 __all__ = ["CHECKS"]
 
@@ -40,14 +39,16 @@ def _labels(case: Case) -> Verdict:
 
 def _apart(case: Case) -> Verdict:
     if case.subject.axis == "time" or case.of(scene).groups < 2:
-        return not_judged("days_stay_apart", ONE_DAY)
+        return not_judged("days_stay_apart", Stage.START, ONE_DAY)
     return checks.days_stay_apart(case.of(probes.hears_other_days))
 
 
 def _missing(case: Case) -> Verdict:
     found = case.of(probes.push_where_missing)
     if found is None:
-        return not_judged("missing_labels_are_silent", "no label is missing, and no mask")
+        return not_judged(
+            "missing_labels_are_silent", Stage.START, "no label is missing, and no mask"
+        )
     return checks.missing_labels_are_silent(*found)
 
 
@@ -58,7 +59,7 @@ def _nan(case: Case) -> Verdict:
 def _mean(case: Case) -> Verdict:
     found = case.of(probes.growth)
     if found is None:
-        return not_judged("loss_is_a_mean", "days are too small to be cut into parts")
+        return not_judged("loss_is_a_mean", Stage.START, "days are too small to be cut into parts")
     return checks.is_a_mean(*found)
 
 
@@ -69,7 +70,9 @@ def _contrast(case: Case) -> Verdict:
 def _share(case: Case) -> Verdict:
     share, best = case.of(probes.best_constants)
     if not bool(((share > 0) & (share < 1)).all()):
-        return not_judged("probability_meets_the_share", "the batch holds one class alone")
+        return not_judged(
+            "probability_meets_the_share", Stage.START, "the batch holds one class alone"
+        )
     return checks.probability_meets_the_share(array(share), array(best))
 
 
@@ -116,16 +119,18 @@ def _check(
     def judged(case: Case) -> Verdict:
         one = case.of(scene)
         if not one.swap.finite():
-            return not_judged(name, NOT_FINITE)
+            return not_judged(name, Stage.START, NOT_FINITE)
         if not one.swap.straight():
-            return not_judged(name, CURVED)
+            return not_judged(name, Stage.START, CURVED)
         why = _refuses_ours(one)
         if why:
-            return not_judged(name, f"the loss takes its model's scores, but none of ours: {why}")
+            return not_judged(
+                name, Stage.START, f"the loss takes its model's scores, but none of ours: {why}"
+            )
         found = case.of(probes.pulls)
         # A gradient nowhere is a fault; one elsewhere is a loss that the scores are no part of.
         if not needs and found.largest == 0 and found.elsewhere:
-            return not_judged(name, UNREAD)
+            return not_judged(name, Stage.START, UNREAD)
         return _located(judge(case), one)
 
     return Check(
