@@ -3,12 +3,13 @@
 import numpy as np
 import polars as pl
 import pytest
-from scipy import stats
+from scipy import special, stats
 
 from flatline.errors import SettingsError, ShapeError
 from flatline.harness import Status
 from flatline.harness.audit import audit
 from flatline.harness.measures import Measure, measures_of
+from flatline.harness.panels import make_trial
 from flatline.metrics import class_figures, daily_metrics, forecast_figures
 
 HORIZONS = (1, 5, 20)
@@ -294,6 +295,24 @@ def test_a_single_series_is_judged_over_all_of_its_days():
     assert not [v for v in audit(evaluate, **options) if v.status == Status.FAIL]
     failed = [v.check for v in audit(flipped_auc, **options) if v.status == Status.FAIL]
     assert "perfect_scores_best" in failed
+
+
+@pytest.mark.parametrize("one_a_day", [True, False], ids=["series", "stocks"])
+@pytest.mark.parametrize("share", [0.02, 0.15, 0.5, 0.98])
+def test_good_scores_of_a_class_are_calibrated(share, one_a_day):
+    """Whatever its share, they have a smaller Brier score than the same dealt out at random."""
+    for seed in range(20):
+        draw = np.random.default_rng(seed)
+        values = draw.standard_normal((500, 1))
+        above = float(np.quantile(values, 1 - share))
+        trial = make_trial(
+            1, values=values, one_a_day=one_a_day, event=lambda y: y > above, seed=seed
+        )
+        probability, label = special.expit(trial.score), trial.target > above
+        good, noise = (
+            np.square(p - label).mean() for p in (probability, draw.permutation(probability))
+        )
+        assert good < noise
 
 
 def test_a_declared_measure_comes_before_the_name():

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr
+from scipy.special import log_ndtr, ndtr, ndtri
 
 __all__ = ["Overlapping", "Trial", "make_overlapping", "make_trial"]
 
@@ -18,6 +18,8 @@ DAYS, FEWEST, MOST = 40, 24, 36
 SERIES_DAYS = 400
 # Shares of the variance: what moves the market, and what sets its stocks apart.
 MARKET, OWN = 0.5, 0.5
+# What good scores hold of the latter, and what they hold beside it.
+SIGNAL, NOISE = 0.7, 0.5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,7 +79,8 @@ def make_trial(
     market = draw.standard_normal((len(lengths), columns))[index]
     own = draw.standard_normal(shape)
     latent = np.sqrt(MARKET) * market + np.sqrt(OWN) * own
-    seen = np.sqrt(MARKET) * market + np.sqrt(OWN) * (0.7 * own + 0.5 * draw.standard_normal(shape))
+    noise = draw.standard_normal(shape)
+    seen = np.sqrt(MARKET) * market + np.sqrt(OWN) * (SIGNAL * own + NOISE * noise)
     given = 0.02 * draw.standard_normal((1000, columns)) if values is None else values
     target = np.stack([np.quantile(v, ndtr(z)) for v, z in zip(given.T, latent.T, strict=True)], 1)
     if event is None and bool((target < 0).any(0).all()):
@@ -87,7 +90,8 @@ def make_trial(
         unit = float(target.std())
         score, ideal = target.mean(0) + target.std(0) * seen, target
     else:
-        unit, score, ideal = 1.0, 2.0 * seen, np.where(event(target), 8.0, -8.0)
+        comes = event(target)
+        unit, score, ideal = 1.0, _log_odds(seen, comes.mean(0)), np.where(comes, 8.0, -8.0)
     return Trial(
         score=score,
         ideal=ideal,
@@ -96,6 +100,20 @@ def make_trial(
         within=np.zeros_like(index) if one_a_day else index,
         unit=unit,
     )
+
+
+def _log_odds(seen: Floats, share: Floats) -> Floats:
+    """Log odds that a class of this share comes, for who has *seen* that much: (rows, columns).
+
+    They are calibrated: a Brier score punishes who takes a rare class for a common one.
+    """
+    known = MARKET + SIGNAL * OWN
+    spread = MARKET + OWN * (SIGNAL**2 + NOISE**2)
+    left = np.sqrt(1 - known**2 / spread)
+    # A class that always comes, or never, leaves nothing to be known.
+    edge = ndtri(np.clip(share, 1e-3, 1 - 1e-3))
+    beyond = (known / spread * seen + edge) / left
+    return np.asarray(log_ndtr(beyond) - log_ndtr(-beyond))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
