@@ -35,6 +35,8 @@ def _snapshot(request: pytest.FixtureRequest) -> Callable[[str], list[str]] | No
     """From a text to the lines in which syrupy's snapshot differs; None without syrupy."""
     if not request.config.pluginmanager.has_plugin("syrupy"):
         return None
+    from flatline.harness.checks.interface import NO_SNAPSHOT  # noqa: PLC0415
+
     snapshot = request.getfixturevalue("snapshot")
 
     def differs(card: str) -> list[str]:
@@ -42,7 +44,7 @@ def _snapshot(request: pytest.FixtureRequest) -> Callable[[str], list[str]] | No
             return []
         found = snapshot.executions[snapshot.num_executions - 1]
         if found.recalled_data is None:
-            return ["there is no snapshot"]
+            return [NO_SNAPSHOT]
         kept, new = (str(text).splitlines() for text in (found.recalled_data, found.asserted_data))
         lines = difflib.unified_diff(kept, new, lineterm="", n=0)
         return [line for line in lines if not line.startswith(("---", "+++", "@@"))]

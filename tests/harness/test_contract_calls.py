@@ -9,6 +9,7 @@ from torch import nn
 from flatline.harness import Status
 from flatline.harness.card import signature_card
 from flatline.harness.case import Case
+from flatline.harness.checks.interface import NO_SNAPSHOT
 from flatline.harness.suites.contract import pinned
 from harness.contracted import HORIZONS, Ranker, batches, subject, verdict
 
@@ -243,3 +244,11 @@ def test_without_a_keeper_the_signature_is_not_judged():
     """The command line has no snapshots."""
     assert verdict("signature_pinned", subject()).status == Status.SKIP
     assert verdict("signature_pinned", subject(snapshot=True)).status == Status.SKIP
+
+
+def test_a_signature_that_was_never_pinned_says_how_to():
+    """That there is none is not a difference."""
+    found = pinned(Case(subject(snapshot=True)), lambda card: [NO_SNAPSHOT])
+    assert found.status == Status.FAIL
+    assert found.measured.startswith("there is no snapshot of the signature, expected one")
+    assert found.hint == "Write it by `pytest --snapshot-update`, and commit it."

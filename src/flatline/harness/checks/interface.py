@@ -9,10 +9,11 @@ import torch
 from flatline.harness.probes.interface import Called, OneByOne, Read
 from flatline.harness.verdicts import Culprit, Stage, Status, Verdict, not_judged
 
-__all__ = ["call_fits_forward", "loss_is_a_number", "outputs_hold_scores",
+__all__ = ["NO_SNAPSHOT", "call_fits_forward", "loss_is_a_number", "outputs_hold_scores",
            "positional_call_refused", "signature_pinned"]  # fmt: skip
 
 SHOWN = 12
+NO_SNAPSHOT = "there is no snapshot"
 
 
 def call_fits_forward(found: Called) -> Verdict:
@@ -159,13 +160,22 @@ def signature_pinned(card: str, differs: Sequence[str] | None) -> Verdict:
 
     Args:
         card: See `flatline.harness.card.signature_card`.
-        differs: Lines of the pinned one and of this one that differ; None where nobody
-            keeps a snapshot.
+        differs: Lines of the pinned one and of this one that differ, `NO_SNAPSHOT` where none
+            was pinned; None where nobody keeps snapshots.
     """
     check, stage = "signature_pinned", Stage.STATIC
     if differs is None:
         return not_judged(
             check, stage, "a signature is held against its snapshot under pytest, by syrupy"
+        )
+    if NO_SNAPSHOT in differs:
+        return Verdict(
+            check=check,
+            stage=stage,
+            status=Status.FAIL,
+            measured=f"{NO_SNAPSHOT} of the signature, expected one under version control",
+            false_alarm_rate=0.0,
+            hint="Write it by `pytest --snapshot-update`, and commit it.",
         )
     changed = "; ".join(line.strip() for line in differs[:SHOWN])
     return Verdict(
