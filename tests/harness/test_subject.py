@@ -182,3 +182,26 @@ def test_what_a_probe_draws_does_not_hang_on_what_ran_before():
     assert (first.of(one), first.of(other)) == (second.of(other), second.of(one))[::-1]
     assert first.of(one) != first.of(other)
     assert torch.equal(state, torch.get_rng_state())
+
+
+def test_rows_are_counted_by_days_and_not_by_edges():
+    """More edges than rows; steps first; whole numbers alone."""
+    edges = {
+        "edge_index": torch.zeros(2, 9, dtype=torch.int64),
+        "edge_attr": torch.rand(9, 2),
+        "x": X,
+        "day": DAY,
+    }
+    assert {one.path: one.role for one in inputs_of(subject(ByKey), edges)}["x"] is Role.ROWS
+    steps_first = subject(Whole, days=lambda inputs: torch.zeros(6, dtype=torch.int64))
+    (one,) = inputs_of(steps_first, torch.rand(5, 6, 3))
+    assert one.axes == ("lookback", "rows", "features")
+    (one,) = inputs_of(subject(Whole, days="batch"), torch.zeros(6, 2, dtype=torch.int64))
+    assert (one.role, one.axes) == (Role.CATEGORY, ("rows", "features"))
+
+
+@pytest.mark.parametrize("days", [torch.rand(6), torch.zeros(6, 1, dtype=torch.int64), [0] * 6])
+def test_days_that_are_no_days_are_refused(days):
+    """Fractions, a second axis, a list."""
+    with pytest.raises(ShapeError, match="expected one whole number for each row"):
+        subject(Whole, days=lambda inputs: days).day_of(X)

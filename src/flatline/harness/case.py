@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import torch
@@ -12,6 +12,7 @@ from torch import nn
 
 from flatline.harness.isolation import isolated
 from flatline.harness.probes.scoring import Place, take
+from flatline.harness.replay import Replay
 from flatline.harness.subject import Subject
 
 __all__ = ["Case"]
@@ -24,7 +25,7 @@ class Case:
     """A subject with all that its checks share; what is costly is computed once.
 
     Args:
-        subject: What is judged.
+        subject: What is judged; its batches are read once and given again the same.
         steps: Optimizer steps of the smoke training.
         seed: Seed of everything random.
         place: Device and precision.
@@ -44,6 +45,10 @@ class Case:
     place: Place = field(default_factory=lambda: Place(torch.device("cpu")))
     on_step: Callable[[int], None] = lambda _: None
     _found: dict[Callable[..., Any], Any] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        """Read the batches once for all probes."""
+        self.subject = replace(self.subject, batches=Replay(self.subject))
 
     def of(self, probe: Callable[[Case], T]) -> T:
         """What *probe* measures of this case; measured once.

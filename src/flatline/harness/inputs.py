@@ -17,11 +17,13 @@ from flatline.harness.trees import leaves
 if TYPE_CHECKING:
     from flatline.harness.subject import Subject
 
-__all__ = ["DAY_NAMES", "Input", "Role", "day_column", "inputs_of", "rows_of"]
+__all__ = ["DAY_NAMES", "Input", "Role", "day_column", "device_of", "inputs_of", "rows_of"]
 
 # What the day of each row is called, in the order in which it is looked for.
 DAY_NAMES = ("group_day", "day", "days", "day_id", "date", "dates", "date_id")
 EDGES, EDGE_ATTRIBUTES = ("ends", "edges"), ("edges", "features")
+# As recurrent networks of torch take it by default.
+STEPS_FIRST = ("lookback", "rows", "features")
 BY_ROW = {1: ("rows",), 2: ("rows", "features"), 3: ("rows", "lookback", "features")}
 
 Axes = Mapping[str, Sequence[str]]
@@ -89,8 +91,10 @@ def inputs_of(subject: Subject, inputs: Any) -> tuple[Input, ...]:  # noqa: ANN4
                 f"input is {shape}, expected a name for every axis of one of {sorted(found)}. "
                 "Correct `axes` of the Subject."
             )
+    # Days that are declared say how many rows there are, whatever the inputs look like.
+    days = subject.day_of(inputs) if callable(subject.days) else None
     seen = _Seen(
-        rows=rows_of(inputs, declared),
+        rows=rows_of(inputs, declared) if days is None else len(days),
         day=day_column(inputs) if subject.days is None else None,
         edges=next((x for path, x in found.items() if _is_edges(path, x, declared)), None),
         declared=declared,
@@ -99,7 +103,7 @@ def inputs_of(subject: Subject, inputs: Any) -> tuple[Input, ...]:  # noqa: ANN4
 
 
 def rows_of(inputs: Any, axes: Axes | None = None) -> int:  # noqa: ANN401
-    """How many rows a batch has: the axis declared as such, or the commonest first one.
+    """How many rows a batch has: the axis declared as such, the days, or the commonest first one.
 
     Raises:
         ShapeError: There is no tensor to count.
@@ -108,11 +112,17 @@ def rows_of(inputs: Any, axes: Axes | None = None) -> int:  # noqa: ANN401
     for path, names in (axes or {}).items():
         if "rows" in names and path in found:
             return found[path].shape[list(names).index("rows")]
-    counted = Counter(x.shape[0] for x in found.values() if x.ndim and x.is_floating_point())
+    day = day_column(inputs)
+    if day is not None:
+        return len(day)
+    # A graph has more edges than rows, and its tensors are named after them.
+    by_row = [x for path, x in found.items() if x.ndim and "edge" not in path]
+    counted = Counter(x.shape[0] for x in by_row if x.is_floating_point())
+    counted = counted or Counter(x.shape[0] for x in by_row)
     if not counted:
         raise ShapeError(
-            "inputs hold no float tensor, expected one row of numbers for each stock and day. "
-            "Give the model's features among the inputs."
+            "inputs hold no tensor with one entry for each row, expected one for each stock and "
+            "day. Give the model's features among the inputs, or add `axes` to the Subject."
         )
     return counted.most_common(1)[0][0]
 
@@ -123,6 +133,11 @@ def day_column(inputs: Any) -> Tensor | None:  # noqa: ANN401
         return None
     named = (inputs[name] for name in DAY_NAMES if name in inputs)
     return next((x for x in named if isinstance(x, Tensor) and _is_column(x)), None)
+
+
+def device_of(inputs: Any) -> torch.device:  # noqa: ANN401
+    """Where a batch lies."""
+    return next((x.device for _, x in leaves(inputs)), torch.device("cpu"))
 
 
 def _is_column(x: Tensor) -> bool:
@@ -164,5 +179,7 @@ def _guess(path: str, x: Tensor, seen: _Seen) -> tuple[str, ...]:
         return EDGE_ATTRIBUTES[: x.ndim]
     if by_row and x.ndim in BY_ROW:
         return BY_ROW[x.ndim]
+    if x.ndim == 3 and x.is_floating_point() and x.shape[1] == seen.rows:
+        return STEPS_FIRST
     first = ("rows",) if by_row else ()
     return first + tuple(f"axis {i}" for i in range(len(first), x.ndim))

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from flatline.errors import SettingsError, ShapeError
 from flatline.harness.calls import call_loss, call_model
 from flatline.harness.declared import Hears
-from flatline.harness.inputs import day_column, rows_of
+from flatline.harness.inputs import day_column, device_of, rows_of
 from flatline.harness.labels import as_columns, labels_like
 from flatline.harness.terms import Term
 
@@ -215,15 +215,26 @@ class Subject:
         return torch.optim.AdamW(model.parameters(), lr=1e-3)
 
     def day_of(self, inputs: Any) -> Tensor:  # noqa: ANN401
-        """The day of each row of a batch: (rows,). Of batches that hold one day each, 0.
+        """The day of each row of a batch, on its device: (rows,). Of batches of one day each, 0.
 
         Raises:
-            ShapeError: The days are neither declared nor found.
+            ShapeError: The days are neither declared nor found, or are no whole numbers by row.
         """
         if callable(self.days):
-            return self.days(inputs)
-        if self.days == "batch":
-            return torch.zeros(rows_of(inputs, self.axes), dtype=torch.int64)
+            day = self.days(inputs)
+        elif self.days == "batch":
+            day = torch.zeros(rows_of(inputs, self.axes), dtype=torch.int64)
+        else:
+            day = self._found_day(inputs)
+        if not isinstance(day, Tensor) or day.ndim != 1 or day.is_floating_point():
+            shape = tuple(day.shape) if isinstance(day, Tensor) else type(day).__name__
+            raise ShapeError(
+                f"days of subject {self.name!r} are {shape}, expected one whole number for each "
+                "row. Give `days=lambda inputs: ...` of the Subject a tensor of shape (rows,)."
+            )
+        return day.to(device_of(inputs))
+
+    def _found_day(self, inputs: Any) -> Tensor:  # noqa: ANN401
         found = day_column(inputs)
         if found is not None:
             return found

@@ -58,8 +58,8 @@ def write(tree: Any, path: str, value: Tensor) -> Any:  # noqa: ANN401
 
 
 def move(tree: Any, device: torch.device) -> Any:  # noqa: ANN401
-    """Every tensor of a nesting on *device*."""
-    return map_tensors(lambda _, x: x.to(device), tree)
+    """A copy of every tensor of a nesting on *device*."""
+    return map_tensors(lambda _, x: x.to(device, copy=True), tree)
 
 
 def _map(change: Callable[[str, Tensor], Any], tree: Any, path: str) -> Any:  # noqa: ANN401

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -13,7 +12,6 @@ import torch
 from torch import Tensor, nn
 
 from flatline.errors import ShapeError
-from flatline.harness.isolation import repeatable
 from flatline.harness.subject import Subject
 from flatline.harness.trees import map_tensors, move
 
@@ -67,25 +65,25 @@ class Scored:
 
 
 def forward(subject: Subject, model: nn.Module, inputs: Any, place: Place) -> Any:  # noqa: ANN401
-    """The model's outputs in float32, computed at the place's precision."""
+    """The model's outputs, computed at the place's precision, in float32 at least."""
     mixed = place.precision == "bf16-mixed"
     with torch.autocast(place.device.type, torch.bfloat16, enabled=mixed):
         outputs = subject.run(model, inputs)
     # The loss must not round what the model did not: bf16 has three digits.
-    return map_tensors(lambda _, x: x.float() if x.is_floating_point() else x, outputs)
+    short = (torch.bfloat16, torch.float16)
+    return map_tensors(lambda _, x: x.float() if x.dtype in short else x, outputs)
 
 
 def take(
     subject: Subject, split: str, device: torch.device, limit: int | None = None
 ) -> Iterator[tuple[Any, Any]]:
-    """The first *limit* batches of a split, on *device*; the same ones each time.
+    """The first *limit* batches of a split, on *device*: copies, whatever is done to them.
 
     Raises:
         ShapeError: The split has no batch.
     """
     empty = True
-    batches = repeatable(lambda: subject.split(split), zlib.crc32(split.encode()))
-    for inputs, targets in itertools.islice(batches, limit):
+    for inputs, targets in itertools.islice(subject.split(split), limit):
         empty = False
         yield move(inputs, device), move(targets, device)
     if empty:
