@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from flatline.harness import Status
-from harness.contracted import HIDDEN, HORIZONS, Ranker, subject, verdict
+from harness.contracted import DAYS, FEATURES, HIDDEN, HORIZONS, STOCKS, Ranker, subject, verdict
 
 
 class Cancels(Ranker):
@@ -115,3 +115,85 @@ class NotANumber(Ranker):
 def test_what_is_no_number_does_not_agree(check):
     """A NaN never passes for a small difference."""
     assert verdict(check, subject(NotANumber)).status == Status.FAIL
+
+
+STEPS, SIZES = 10, torch.tensor([1.0, 1e8])
+
+
+def windows(split):
+    """Windows of a price that moves by 1 and a volume of 1e8, each stock on its own level."""
+    draw = torch.Generator().manual_seed(len(split))
+    rows = DAYS * STOCKS
+    level = 10 ** torch.linspace(0, 3, STOCKS).repeat(DAYS)[:, None, None]
+    features = SIZES * level * (5 + torch.randn(rows, STEPS, 2, generator=draw))
+    inputs = {"features": features, "group_day": torch.arange(rows) // STOCKS}
+    return [(inputs, torch.randn(rows, HORIZONS, generator=draw))]
+
+
+class PerWindow(Ranker):
+    """Takes level and spread off every window before it is read."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm, self.encoder = nn.Identity(), nn.Linear(2 * STEPS, HIDDEN)
+
+    def encode(self, features):
+        """What is known of each row."""
+        apart = features - features.mean(1, keepdim=True)
+        return super().encode(self.seen(apart / apart.std(1, keepdim=True)).flatten(1))
+
+    def seen(self, windows):
+        """What is read of the windows."""
+        return windows
+
+
+class SteepPerWindow(PerWindow):
+    """The same, and then a wave too short."""
+
+    def seen(self, windows):
+        """What is read of the windows."""
+        return torch.sin(1e6 * windows)
+
+
+def test_each_feature_is_nudged_in_its_own_units():
+    """A volume of 1e8 beside it does not move a price by thousands of its spreads."""
+    healthy = verdict("well_conditioned", subject(PerWindow, batches=windows))
+    assert healthy.status == Status.PASS
+    assert healthy.value < 10
+    faulty = verdict("well_conditioned", subject(SteepPerWindow, batches=windows))
+    assert faulty.status == Status.FAIL
+
+
+def one_row(split):
+    """A batch of one row."""
+    draw = torch.Generator().manual_seed(len(split))
+    inputs = {
+        "features": torch.randn(1, FEATURES, generator=draw),
+        "group_day": torch.zeros(1).long(),
+    }
+    return [(inputs, torch.randn(1, HORIZONS, generator=draw))]
+
+
+class Plain(Ranker):
+    """Without statistics of the batch."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm = nn.Identity()
+
+
+class PlainCancels(Plain):
+    """The spread of a row by the difference of two squares far larger than it."""
+
+    encode = Cancels.encode
+
+
+def test_one_row_has_no_spread():
+    """Its condition is not judged, and rounding is held against its size."""
+    found = verdict("well_conditioned", subject(Plain, batches=one_row))
+    assert found.status == Status.SKIP
+    assert "one row" in found.measured
+    assert verdict("float64_agrees", subject(Plain, batches=one_row)).status == Status.PASS
+    faulty = verdict("float64_agrees", subject(PlainCancels, batches=one_row))
+    assert faulty.status == Status.FAIL
+    assert "of their size" in faulty.measured

@@ -15,10 +15,13 @@ __all__ = ["bf16_agrees", "float64_agrees", "well_conditioned"]
 # A function loses as many digits as its condition number has. Half of those of a
 # float32 are what may be lost.
 LARGEST_CONDITION = 1 / HALF_THE_DIGITS[torch.float32]
+ONE_ROW = "the batch holds one row, whose score has no spread"
 
 
 def float64_agrees(found: Rounded) -> Verdict:
     """Rounding to float32 must not move scores by more than half of the digits of their spread.
+
+    A batch of one row has no spread: there it is their size.
 
     What models compute in float32 is off by some hundred times its spacing, where no
     sum cancels and no branch runs in fewer digits.
@@ -47,6 +50,8 @@ def well_conditioned(found: Nudged, *, limit: float = LARGEST_CONDITION) -> Verd
         limit: Largest ratio of the scores' change, in units of their spread, and the
             inputs', in units of theirs.
     """
+    if len(found.score) < 2:
+        return not_judged("well_conditioned", Stage.START, ONE_ROW)
     score, moved = found.score.double(), found.moved.double()
     spread, change = score.std(0, unbiased=False), _rms(moved - score)
     # A constant score that stays has no condition; that it is constant is told elsewhere.
@@ -82,7 +87,7 @@ def _rounded(check: str, found: Rounded, low: torch.dtype, high: str) -> Verdict
             check, Stage.START, f"the model does not run in {other} ({found.refused})"
         )
     precise = found.precise
-    of_spread = low is torch.float32
+    of_spread = low is torch.float32 and len(precise) > 1
     size = precise.std(0, unbiased=False) if of_spread else _rms(precise)
     # A constant has no spread: it is held to what rounding does to its size.
     floor = 8 * torch.finfo(low).eps * _rms(precise) / bound

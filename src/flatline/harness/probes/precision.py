@@ -8,9 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from flatline.harness.case import Case
+from flatline.harness.inputs import Input, inputs_of
 from flatline.harness.probes.modules import Parting, first_parting, recorded
+from flatline.harness.probes.moments import level_and_spread
 from flatline.harness.probes.passes import start
-from flatline.harness.trees import map_tensors
+from flatline.harness.trees import leaves, map_tensors
 
 __all__ = ["HALF_THE_DIGITS", "Nudged", "Rounded", "in_bfloat16", "in_float64", "nudged"]
 
@@ -72,19 +74,21 @@ def nudged(case: Case) -> Nudged:
     """Scores from inputs of which each number is moved a little, by chance.
 
     The step is a tenth of the root of float32's spacing: a function that loses half of the
-    digits moves by a tenth of its spread, well before it can move no further.
+    digits moves by a tenth of its spread, well before it can move no further. Each feature
+    is moved in units of its own spread, or of that within the row's window where it is
+    smaller: beside a volume of millions a price is not to be moved by thousands.
     """
     given, subject = case.of(start), case.subject
     step: float = 0.1 * HALF_THE_DIGITS[torch.float32]
+    known = any(x.is_floating_point() and x.ndim for _, x in leaves(given.inputs))
+    parts = {part.path: part for part in inputs_of(subject, given.inputs)} if known else {}
 
-    def nudge(_path: str, x: Tensor) -> Tensor:
-        if not x.is_floating_point() or x.numel() < 2:
+    def nudge(path: str, x: Tensor) -> Tensor:
+        if not x.is_floating_point() or not x.numel() or path not in parts:
             return x
         # On the CPU, so that every device sees the same.
         noise = torch.randn(x.shape, dtype=torch.float32).to(x)
-        known = x[torch.isfinite(x)]
-        spread = float(known.std()) if known.numel() > 1 else 0.0
-        return x.add(noise, alpha=step * spread)
+        return x + step * _reach(x, parts[path]) * noise
 
     model = case.model().eval()
     with torch.autocast(case.place.device.type, enabled=False):
@@ -93,6 +97,16 @@ def nudged(case: Case) -> Nudged:
             for inputs in (given.inputs, map_tensors(nudge, given.inputs))
         ]
     return Nudged(found[0], found[1], step)
+
+
+def _reach(x: Tensor, part: Input) -> Tensor:
+    """The spread of each feature over all rows, or within the window if smaller but not 0."""
+    _, spread = level_and_spread(x, [i for i, name in enumerate(part.axes) if name != "features"])
+    steps = part.axis("lookback")
+    if steps is None or "rows" not in part.axes:
+        return spread
+    _, within = level_and_spread(x, [steps])
+    return torch.where(within > 0, torch.minimum(within, spread), spread)
 
 
 def _compare(
