@@ -227,7 +227,7 @@ def test_a_subject_of_ones_own_is_judged_from_the_current_folder(flatline, monke
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
     code, out, _ = flatline("gate", f"mine_gate:{name}", "--only", "scores_vary", "--steps", "1")
     assert code == 1
-    assert "my-ranker: 1 verdicts" in out
+    assert "my-ranker: 1 verdict in" in out
     assert "1 verdict on 1 subject: 1 error;" in out
     assert "::error file=mine_gate.py,line=11,title=my-ranker-scores_vary::" in out
 

@@ -7,9 +7,11 @@ import zlib
 from collections.abc import Iterator
 from typing import Any
 
+import torch
+
 from flatline.harness.isolation import repeatable
 from flatline.harness.subject import Subject
-from flatline.harness.trees import leaves, map_tensors
+from flatline.harness.trees import leaves, move
 
 __all__ = ["Replay"]
 
@@ -30,7 +32,6 @@ class Replay:
         kept: Bytes of each split that are kept.
 
     Example:
-        >>> import torch
         >>> subject = Subject(name="any", model=torch.nn.Identity, loss=torch.sub, scores=float,
         ...                   batches=lambda split: [(torch.rand(2, 1), torch.rand(2, 1))])
         >>> replay = Replay(subject)
@@ -85,7 +86,8 @@ class _Split:
             self._whole = True
             return False
         self._source = source
-        batch = map_tensors(lambda _, x: x.detach().clone(), (inputs, targets))
+        place = next((x.device for _, x in leaves((inputs, targets))), torch.device("cpu"))
+        batch = move((inputs, targets), place)
         self._kept.append(batch)
         self._bytes += sum(x.numel() * x.element_size() for _, x in leaves(batch))
         return True

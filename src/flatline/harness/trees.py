@@ -58,8 +58,35 @@ def write(tree: Any, path: str, value: Tensor) -> Any:  # noqa: ANN401
 
 
 def move(tree: Any, device: torch.device) -> Any:  # noqa: ANN401
-    """A copy of every tensor of a nesting on *device*."""
-    return map_tensors(lambda _, x: x.to(device, copy=True), tree)
+    """A copy of every tensor of a nesting on *device*.
+
+    On the same device, tensors that are views of one memory are so in the copy, unless that
+    memory is far larger than they are, as where all batches are views of one array.
+
+    Example:
+        >>> x = torch.zeros(3)
+        >>> first, all_of_it = move((x[:1], x), torch.device("cpu"))
+        >>> _ = first.add_(1)
+        >>> all_of_it, x
+        (tensor([1., 0., 0.]), tensor([0., 0., 0.]))
+    """
+    views: dict[int, list[Tensor]] = {}
+    for _, x in leaves(tree):
+        if x.device == device and x.layout == torch.strided:
+            views.setdefault(x.untyped_storage().data_ptr(), []).append(x)
+    copies: dict[int, torch.UntypedStorage] = {}
+
+    def copy(_: str, x: Tensor) -> Tensor:
+        alike = views.get(x.untyped_storage().data_ptr(), []) if x.layout == torch.strided else []
+        size = sum(one.numel() * one.element_size() for one in alike)
+        if len(alike) < 2 or x.untyped_storage().nbytes() > size:
+            return x.detach().to(device, copy=True)
+        storage = x.untyped_storage()
+        kept = copies.setdefault(storage.data_ptr(), storage.clone())  # type: ignore[no-untyped-call]
+        fresh = torch.empty(0, dtype=x.dtype, device=device)
+        return fresh.set_(kept, x.storage_offset(), x.size(), x.stride())
+
+    return map_tensors(copy, tree)
 
 
 def _map(change: Callable[[str, Tensor], Any], tree: Any, path: str) -> Any:  # noqa: ANN401

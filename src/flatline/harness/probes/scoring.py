@@ -85,7 +85,7 @@ def take(
     empty = True
     for inputs, targets in itertools.islice(subject.split(split), limit):
         empty = False
-        yield move(inputs, device), move(targets, device)
+        yield move((inputs, targets), device)
     if empty:
         raise ShapeError(
             f"split {split!r} of subject {subject.name!r} has 0 batches, expected at least 1. "
