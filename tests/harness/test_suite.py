@@ -10,7 +10,7 @@ from torch import nn
 
 from flatline.errors import ShapeError
 from flatline.harness import Status, Subject, check
-from flatline.harness.checks.learning import loss_falls
+from flatline.harness.checks.learning import loss_falls, skill_beats_untrained
 from flatline.harness.subject import labels_like
 
 DAYS, STOCKS, FEATURES, HORIZONS = 12, 40, 12, 2
@@ -227,6 +227,51 @@ def test_scores_that_are_no_numbers_fail_in_valid_json():
 def test_only_a_loss_that_fell_passes(before, after, status):
     """A loss that rose, stayed or became NaN has not fallen."""
     assert loss_falls(np.array(before), np.array(after)).status == status
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7])
+@pytest.mark.parametrize(
+    ("fall", "status"), [(0.05, Status.SKIP), (0.0, Status.FAIL), (-0.05, Status.FAIL)]
+)
+def test_of_few_batches_only_a_loss_that_did_not_fall_fails(count, fall, status):
+    """What a sound training of a few batches reaches is no proof, and its lack no fault."""
+    before = np.linspace(0.9, 1.1, count)
+    after = before - fall * np.linspace(0.1, 1.9, count)
+    verdict = loss_falls(before, after)
+    assert verdict.status == status
+    assert (verdict.status == Status.SKIP) == ("not judged" in verdict.measured)
+
+
+def test_of_few_batches_a_fall_beyond_doubt_passes():
+    """Every batch fell by the same; beside it the same fall, of which nothing is sure."""
+    before = np.array([1.0, 1.1, 1.2, 1.3, 1.4])
+    sure, unsure = before - [0.5, 0.51, 0.49, 0.5, 0.5], before - [0.01, 0.99, 0.5, 0.1, 0.9]
+    assert loss_falls(before, sure).status == Status.PASS
+    assert loss_falls(before, unsure).status == Status.SKIP
+
+
+@pytest.mark.parametrize("count", [8, 48])
+def test_of_more_batches_a_fall_within_rounding_fails(count):
+    """A learning rate that is lost in rounding; beside it one that is not."""
+    before = np.linspace(0.9, 1.1, count)
+    assert loss_falls(before, before * (1 - 1e-8)).status == Status.FAIL
+    assert loss_falls(before, before * 0.9).status == Status.PASS
+
+
+@pytest.mark.parametrize(
+    ("trained", "untrained", "status"),
+    [
+        pytest.param(0.8, 0.1, Status.PASS, id="beyond-luck"),
+        pytest.param(0.1, 0.1, Status.FAIL, id="within-luck"),
+        pytest.param(0.9, 1.0, Status.SKIP, id="luck-is-all-or-nothing"),
+        pytest.param(1.0, 1.0, Status.SKIP, id="and-so-is-the-model"),
+        pytest.param(np.nan, 1.0, Status.FAIL, id="no-rank"),
+    ],
+)
+def test_skill_is_judged_where_luck_leaves_room(trained, untrained, status):
+    """A model of one weight has all the skill or all of it upside down, by luck."""
+    signs = np.where(np.arange(24) % 2, 1.0, -1.0)[:, None]
+    assert skill_beats_untrained(np.array([trained]), untrained * signs).status == status
 
 
 def test_an_error_of_the_subject_becomes_a_verdict():
