@@ -50,6 +50,54 @@ def test_models_that_are_not_fresh_are_caught(model, culprit):
     assert found.culprit.path == culprit
 
 
+TABLE, GRID = torch.randn(FEATURES, FEATURES), torch.linspace(0.5, 1.5, FEATURES)
+RUNNING = torch.zeros(FEATURES)
+
+
+class Pretrained(Ranker):
+    """A frozen table and a constant, both in the memory that they came in."""
+
+    def __init__(self):
+        super().__init__()
+        self.table = nn.Embedding.from_pretrained(TABLE)
+        self.register_buffer("grid", GRID)
+
+    def encode(self, features):
+        """What is known of each row."""
+        return super().encode(features * self.grid + self.table.weight[0])
+
+
+class Thawed(Pretrained):
+    """The same table, trained."""
+
+    def __init__(self):
+        super().__init__()
+        self.table = nn.Embedding.from_pretrained(TABLE, freeze=False)
+
+
+class RunsOn(Pretrained):
+    """A running level that every model of the class adds to."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("level", RUNNING)
+
+    def encode(self, features):
+        """What is known of each row."""
+        if self.training:
+            self.level.add_(0.1 * features.detach().mean(0))
+        return super().encode(features - self.level)
+
+
+def test_constants_may_be_shared():
+    """What no training changes; a table that is trained, or a level that runs, may not."""
+    assert verdict("models_are_fresh", subject(Pretrained)).status == Status.PASS
+    for model, name in ((Thawed, "table.weight"), (RunsOn, "level")):
+        found = verdict("models_are_fresh", subject(model))
+        assert found.status == Status.FAIL
+        assert found.culprit.evidence.startswith(name)
+
+
 class HoldsALambda(Ranker):
     """A function without a name in one of its parts."""
 

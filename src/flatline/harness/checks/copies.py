@@ -21,9 +21,10 @@ __all__ = [
 
 
 def models_are_fresh(found: Fresh) -> Verdict:
-    """Two models must share no weights, and of one seed be equal.
+    """Two models must share nothing that training changes, and of one seed be equal.
 
-    Otherwise one training is seen by the next, or nothing can be repeated.
+    Otherwise one training is seen by the next, or nothing can be repeated. A frozen table
+    or a constant may be shared.
     """
     at_fault = [*found.shared, *found.apart]
     what = "is shared by two fresh models" if found.shared else "differs between two of one seed"
@@ -35,8 +36,8 @@ def models_are_fresh(found: Fresh) -> Verdict:
         bound=0.0,
         unit="tensors of the state",
         measured=(
-            f"two models of one seed share {len(found.shared)} tensors and differ in "
-            f"{len(found.apart)}, expected none"
+            f"two models of one seed share {len(found.shared)} tensors that training changes "
+            f"and differ in {len(found.apart)}, expected none"
         ),
         false_alarm_rate=0.0,
         hint=f"{at_fault[0]} {what}." if at_fault else "",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -49,7 +49,8 @@ class Fresh:
 
     Args:
         model: One of them.
-        shared: Parameters and buffers that both hold in the same memory.
+        shared: Parameters that are trained and buffers that change in training, which both
+            hold in the same memory; a constant may be anyone's.
         apart: Parameters and buffers in which two models of one seed differ.
         frozen: Parameters that get no gradient by declaration, though they start at random
             or belong to a layer that learns.
@@ -72,7 +73,7 @@ def fresh(case: Case) -> Fresh:
     off = {n: p for n, p in one.named_parameters() if not p.requires_grad}
     return Fresh(
         model=one,
-        shared=tuple(n for n, x, y in both if x.numel() and x.data_ptr() == y.data_ptr()),
+        shared=_shared_and_written(case, {n: x for n, x, y in both if _same_memory(x, y)}),
         apart=(
             *sorted(set(first) ^ set(second)),
             *(n for n, x, y in both if x.shape != y.shape or not _equal(x, y)),
@@ -80,6 +81,17 @@ def fresh(case: Case) -> Fresh:
         frozen=tuple(n for n, p in off.items() if _learns(one, n) or _differs(p, rest.get(n))),
         trained=tuple(n for n, p in one.named_parameters() if p.requires_grad),
     )
+
+
+def _shared_and_written(case: Case, shared: Mapping[str, Tensor]) -> tuple[str, ...]:
+    """Shared tensors through which one training is seen by the next."""
+    trained = tuple(name for name, x in shared.items() if x.requires_grad)
+    rest = {name: x.detach().clone() for name, x in shared.items() if not x.requires_grad}
+    if trained or not rest:
+        return trained
+    # Of a model of its own: what is shared changes in this one too.
+    first_steps(case)
+    return tuple(name for name, before in rest.items() if not _equal(before, shared[name]))
 
 
 def copied(case: Case) -> Copied:
@@ -181,6 +193,10 @@ def _alike(one: object, other: object) -> bool:
 
 def _is_tensor(x: object) -> bool:
     return isinstance(x, Tensor) and not nn.parameter.is_lazy(x)
+
+
+def _same_memory(one: Tensor, other: Tensor) -> bool:
+    return one.numel() > 0 and one.data_ptr() == other.data_ptr()
 
 
 def _equal(one: Tensor, other: Tensor) -> bool:
