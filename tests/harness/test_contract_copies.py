@@ -9,8 +9,11 @@ from safetensors.torch import load_model, save_model
 from torch import nn
 
 from flatline.harness import Status
+from flatline.harness.case import Case
+from flatline.harness.probes.passes import first_steps
 from flatline.harness.probes.saving import unpickling
-from harness.contracted import FEATURES, HORIZONS, Ranker, subject, verdict
+from flatline.harness.suite import judge
+from harness.contracted import BY_ID, FEATURES, HORIZONS, Ranker, subject, verdict
 
 ONLY = Ranker()
 
@@ -356,6 +359,20 @@ def test_a_subject_that_saves_all_of_it_passes():
         assert verdict(check, subject()).status == Status.SKIP
     plain = subject(save=save_state, load=load_state)
     assert [verdict(check, plain).status for check in SAVED[:2]] == [Status.PASS, Status.PASS]
+
+
+def save_and_spoil(model, path):
+    """All of it, and no weight is left as it was."""
+    save(model, path)
+    for parameter in model.parameters():
+        nn.init.zeros_(parameter)
+
+
+def test_what_save_does_to_its_model_is_seen_by_no_other_check():
+    """The model that later checks look at is another one."""
+    case = Case(subject(**WHOLE | {"save": save_and_spoil}), steps=2)
+    assert judge(BY_ID["saved_model_agrees"], case).status == Status.PASS
+    assert all(bool(p.any()) for p in case.of(first_steps).model.parameters())
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,10 @@ import pytest
 import torch
 
 from flatline.harness import Status
-from harness.contracted import DAYS, STOCKS, batches, subject, verdict
+from flatline.harness.case import Case
+from flatline.harness.probes.passes import first_steps
+from flatline.harness.suite import judge
+from harness.contracted import BY_ID, DAYS, STOCKS, batches, subject, verdict
 
 
 @torch.no_grad()
@@ -81,6 +84,28 @@ def test_what_an_export_does_to_scores_is_told(change, says):
     assert found.status == Status.FAIL
     assert says in found.measured
     assert found.culprit.path == "export"
+
+
+def export_in_train_mode(model, split):
+    """In train mode, in which a pass moves running statistics."""
+    return export(model.train(), split)
+
+
+def export_and_spoil(model, split):
+    """As it should be, and then running statistics move."""
+    found = export(model.eval(), split)
+    export(model.train(), split)
+    return found
+
+
+def test_what_export_does_to_its_model_is_seen_by_no_other():
+    """Neither by the scores that it is held against, nor by later checks."""
+    case = Case(subject(batches=with_stocks, export=export_and_spoil), steps=2)
+    kept = case.of(first_steps).model.norm.running_mean.clone()
+    assert judge(BY_ID["export_agrees"], case).status == Status.PASS
+    assert torch.equal(case.of(first_steps).model.norm.running_mean, kept)
+    wrong = subject(batches=with_stocks, export=export_in_train_mode)
+    assert verdict("export_agrees", wrong).status == Status.FAIL
 
 
 def test_without_keys_rows_are_in_the_order_of_the_batches():

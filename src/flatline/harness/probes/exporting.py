@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -52,8 +53,11 @@ def exported(case: Case) -> Exported:
     """
     if case.subject.export is None:
         raise ValueError("exporting needs `export`")
-    model = case.of(first_steps).model
+    # A model of its own: what `export` does to it, others must not see, nor the scores below.
+    model = first_steps(case).model
+    before = copy.deepcopy(model.state_dict())
     given = case.subject.export(model, SPLIT)
+    model.load_state_dict(before)
     columns = _columns(given, case.subject.name)
     written = columns.pop(SCORE)
     score, keys = _scored(case, model, tuple(columns))

@@ -52,7 +52,8 @@ def saved(case: Case) -> Saved:
     subject = case.subject
     if subject.save is None or subject.load is None:
         raise ValueError("saving needs `save` and `load`")
-    model = case.of(first_steps).model
+    # A model of its own: what `save` does to it, others must not see.
+    model = first_steps(case).model
     score, ran = eval_score(case, model), list[str]()
     with tempfile.TemporaryDirectory(prefix="flatline-") as folder:
         path = Path(folder) / "model"
