@@ -485,6 +485,36 @@ def test_a_loss_that_cries_out_shows_its_nan():
     assert judge(BY_ID["nan_shows"], Case(subject(loss=hides_nan))).status == Status.FAIL
 
 
+def apart(inputs, targets, columns):
+    """Labels of one horizon a row, and of none in the first half of the rows."""
+    rows = len(targets["known"])
+    known = torch.eye(HORIZONS, dtype=torch.bool).repeat(rows // HORIZONS, 1)
+    known = known & (torch.arange(rows) >= rows // 2)[:, None] & torch.tensor(columns)
+    return inputs, {"label": torch.where(known, targets["label"], torch.nan), "known": known}
+
+
+def pooled(outputs, targets, inputs):
+    """Squared error over what is known, 0 where nothing is."""
+    score, label = known_rows(outputs, targets)
+    return (score - label).square().sum() / max(len(label), 1)
+
+
+def pooled_hidden(outputs, targets, inputs):
+    """The same, with a 0 where the score is not a number."""
+    return pooled(outputs | {"point": torch.nan_to_num(outputs["point"])}, targets, inputs)
+
+
+def test_a_score_that_is_no_number_stands_where_a_label_is():
+    """No row has all of its labels, the first have none; without any nothing can be told."""
+    some = {"train": [apart(*batch(1, missing=0.0), [True, True])]}
+    none = {"train": [apart(*batch(1), [False, False])]}
+    for loss, status in ((pooled, Status.PASS), (pooled_hidden, Status.FAIL)):
+        one = subject(loss=loss, terms=None, batches=some)
+        assert judge(BY_ID["nan_shows"], Case(one)).status == status
+    verdict = judge(BY_ID["nan_shows"], Case(subject(loss=pooled, terms=None, batches=none)))
+    assert verdict.status == Status.SKIP
+
+
 def test_days_too_small_to_be_cut_are_said_to_be():
     """Of two or three stocks nothing tells a mean from a sum."""
     inputs, targets = batch(1)

@@ -266,6 +266,37 @@ def test_targets_among_the_inputs_must_not_be_read():
     assert leaking(Cheat, batches=batches) == {"targets_do_not_matter"}
 
 
+def test_a_single_number_among_the_targets_is_changed_too():
+    """Such as a weight of the batch; a model that reads it is seen."""
+
+    def weighted(inputs, targets):
+        return inputs, {"label": targets, "weight": torch.ones(())}
+
+    def loss(outputs, targets):
+        return targets["weight"] * nn.functional.mse_loss(outputs, targets["label"])
+
+    def shared(inputs, targets):
+        held = torch.cat([inputs["static"].flatten(), torch.ones(1)])
+        static = held[:-1].view_as(inputs["static"])
+        return inputs | {"static": static, "weight": held[-1:]}, {
+            "label": targets,
+            "weight": held[-1],
+        }
+
+    parts = {"loss": loss, "labels": lambda targets: targets["label"]}
+    healthy = verdicts(subject(batches=changed(weighted), **parts), only=NONE_PASS)
+    assert failing(healthy) == set()
+    assert leaking(Weighted, batches=changed(shared), **parts) == {"targets_do_not_matter"}
+
+
+class Weighted(Reader):
+    """Reads the weight of the batch, which stands among the targets."""
+
+    def own(self, inputs):
+        """State of every row by itself."""
+        return super().own(inputs) * inputs["weight"]
+
+
 def test_targets_in_the_memory_of_an_input_are_seen():
     """A window one step too long is a view that ends in the target."""
 

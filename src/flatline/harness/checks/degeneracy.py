@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flatline.harness.subject import Axis
-from flatline.harness.verdicts import Stage, Status, Verdict
+from flatline.harness.verdicts import Stage, Status, Verdict, not_judged
 from flatline.metrics.blocks import DayBlocks
 from flatline.metrics.dispersion import Flat, FlatFinding, find_flat, rounding_floor
 from flatline.metrics.variance import within_day
@@ -102,17 +102,22 @@ def scale_in_range(
         high: Largest ratio.
     """
     known = np.isfinite(target)
+    if not known.any():
+        return not_judged("scale_in_range", Stage.TRAINED, "no label is known")
     with np.errstate(divide="ignore", invalid="ignore"):
         scale = np.array(
             [
                 spread(score[k, h : h + 1], day[k], axis=axis)[0]
                 / spread(target[k, h : h + 1], day[k], axis=axis)[0]
+                if k.any()
+                else np.nan
                 for h, k in enumerate(known.T)
             ]
         )
         # How far outside, on a log scale; an undefined ratio is as bad as can be.
         excess = np.nan_to_num(np.abs(np.log(scale / np.sqrt(low * high))), nan=np.inf)
-    worst = int(excess.argmax())
+    # A horizon without labels has no ratio to be judged by.
+    worst = int(np.where(known.any(0), excess, -np.inf).argmax())
     fits = bool(low <= scale[worst] <= high)
     listed = " ".join(f"{s:.3g}" for s in scale)
     return Verdict(

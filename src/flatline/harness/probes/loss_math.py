@@ -143,13 +143,18 @@ def push_where_missing(case: Case) -> tuple[int, float, float] | None:
     return int((~known).sum()), _largest(push[~known]), _largest(push[known])
 
 
-def hidden_nan(case: Case) -> tuple[float, float, str]:
-    """The loss with one score that is not a number, without, and what it said if it refused."""
+def hidden_nan(case: Case) -> tuple[float, float, str] | None:
+    """The loss with one score that is not a number, without, and what it said if it refused.
+
+    Of a row with a label, of all horizons if there is one; None without any.
+    """
     one = case.of(scene)
+    labels = one.known.sum(1)
+    if not bool(labels.any()):
+        return None
     score = one.informed()
     clean = float(one.value(one.total, score).detach())
-    row = int(one.known.all(1).nonzero()[0]) if bool(one.known.all(1).any()) else 0
-    score[row] = torch.nan
+    score[int(labels.argmax())] = torch.nan
     said = refused(lambda: one.value(one.total, score))
     value = math.nan if said else float(one.value(one.total, score).detach())
     return value, clean, said or ""

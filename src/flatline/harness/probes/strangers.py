@@ -193,11 +193,11 @@ def targets(case: Case) -> Change:
     for _, x in leaves(held):
         # An expanded tensor has one number in many places, and cannot be written to.
         if x.is_floating_point() and 0 not in x.stride():
-            x.copy_(x.roll(1, 0) + torch.randn_like(x))
+            x.copy_(_other(x))
     moved = found.bench.read(whole) - before
 
     def other(path: str, x: Tensor) -> Tensor:
-        return x.roll(1, 0) + torch.randn_like(x) if path in rows.answers else x
+        return _other(x) if path in rows.answers else x
 
     changed = replace(whole, inputs=map_tensors(other, whole.inputs))
     again = found.bench.read(changed) - before
@@ -235,6 +235,11 @@ def _component(rows: Rows) -> Tensor | None:
             break
         reached = more
     return None if bool(reached.all()) else reached
+
+
+def _other(x: Tensor) -> Tensor:
+    """Those of one another, and noise; a single number for all rows has no other."""
+    return (x.roll(1, 0) if x.ndim else x) + torch.randn_like(x)
 
 
 def _most(x: Tensor) -> float:

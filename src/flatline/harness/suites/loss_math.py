@@ -53,7 +53,10 @@ def _missing(case: Case) -> Verdict:
 
 
 def _nan(case: Case) -> Verdict:
-    return checks.nan_shows(*case.of(probes.hidden_nan))
+    found = case.of(probes.hidden_nan)
+    if found is None:
+        return not_judged("nan_shows", Stage.START, "no label of the batch is known")
+    return checks.nan_shows(*found)
 
 
 def _mean(case: Case) -> Verdict:
