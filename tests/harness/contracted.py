@@ -5,12 +5,13 @@ from torch import nn
 
 from flatline.harness import Subject
 from flatline.harness.case import Case
+from flatline.harness.registry import Layer
 from flatline.harness.suite import judge
-from flatline.harness.suites.contract import CHECKS
+from flatline.harness.suites import CHECKS
 
 DAYS, STOCKS, FEATURES, HORIZONS, HIDDEN = 4, 12, 5, 2, 8
-BY_ID = {check.id: check for check in CHECKS}
-UNTRAINED = [check for check in CHECKS if not check.shares]
+BY_ID = {check.id: check for check in CHECKS if check.layer == Layer.CONTRACT}
+UNTRAINED = [check for check in BY_ID.values() if not check.shares]
 
 
 def batches(split):

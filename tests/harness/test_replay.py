@@ -112,3 +112,12 @@ def test_a_split_that_raises_does_not_end_there():
     for _ in range(2):
         with pytest.raises(OSError, match="the file is gone"):
             list(replay("train"))
+
+
+def test_a_pass_that_writes_to_its_inputs_is_named():
+    """In the copy it was given it does no harm here; in a training it does."""
+    check = next(one for one in CHECKS if one.id == "inputs_untouched")
+    assert judge(check, Case(subject(in_order))).status == Status.PASS
+    found = judge(check, Case(subject(in_order, lambda: InPlace(4, 1))))
+    assert found.status == Status.FAIL
+    assert "InPlace writes to the inputs" in found.culprit.evidence

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+from torch import nn
 
 from flatline.harness.probes.interface import Called, OneByOne, Read
-from flatline.harness.verdicts import Culprit, Stage, Status, Verdict, not_judged
+from flatline.harness.verdicts import Culprit, Stage, Status, Verdict, not_judged, source_of
 
-__all__ = ["NO_SNAPSHOT", "call_fits_forward", "loss_is_a_number", "outputs_hold_scores",
-           "positional_call_refused", "signature_pinned"]  # fmt: skip
+__all__ = ["NO_SNAPSHOT", "call_fits_forward", "inputs_untouched", "loss_is_a_number",
+           "outputs_hold_scores", "positional_call_refused", "signature_pinned"]  # fmt: skip
 
 SHOWN = 12
 NO_SNAPSHOT = "there is no snapshot"
@@ -151,6 +152,39 @@ def loss_is_a_number(found: Read) -> Verdict:
             remedy="Reduce it to a scalar, and mask labels that are not known.",
         )
         if fault
+        else None,
+    )
+
+
+def inputs_untouched(model: nn.Module, edited: Sequence[str]) -> Verdict:
+    """A pass must not write to its inputs: the next epoch would train on what it left of them.
+
+    Args:
+        model: What was run.
+        edited: Paths of the inputs that it changed in place.
+    """
+    named = ", ".join(path or "the inputs" for path in edited)
+    file, line = source_of(model)
+    return Verdict(
+        check="inputs_untouched",
+        stage=Stage.START,
+        status=Status.FAIL if edited else Status.PASS,
+        value=float(len(edited)),
+        bound=0.0,
+        unit="inputs that a pass changes in place",
+        measured=f"a pass changes {len(edited)} inputs in place, expected none"
+        + (f": {named}" if edited else ""),
+        false_alarm_rate=0.0,
+        hint="Data that are kept between epochs would be another at each." if edited else "",
+        culprit=Culprit(
+            kind="input",
+            path=edited[0] or "inputs",
+            evidence=f"{type(model).__name__} writes to {named}",
+            remedy="Work on a copy: `x = x - mean` in place of `x -= mean`, `sub` of `sub_`.",
+            file=file,
+            line=line,
+        )
+        if edited
         else None,
     )
 

@@ -20,8 +20,11 @@ from flatline.harness.case import Case
 from flatline.harness.inputs import rows_of
 from flatline.harness.probes.passes import start
 from flatline.harness.probes.scoring import forward
+from flatline.harness.trees import leaves
 
-__all__ = ["Called", "OneByOne", "Read", "called", "one_by_one", "readings", "right_call"]
+__all__ = [
+    "Called", "OneByOne", "Read", "called", "edited", "one_by_one", "readings", "right_call",
+]  # fmt: skip
 
 PLACED = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
 
@@ -102,6 +105,18 @@ def called(case: Case) -> Called:
         file, line = _raised_at(error)
         return Called(model, signature, right, _said(error), file, line)
     return Called(model, signature, right)
+
+
+@torch.no_grad()
+def edited(case: Case) -> tuple[nn.Module, list[str]]:
+    """A fresh model, and the inputs that a pass of it changes in place, by their paths."""
+    model, (inputs, _) = case.model(), case.batch()
+    tensors = list(leaves(inputs))
+    before = [x._version for _, x in tensors]  # noqa: SLF001 (torch counts its own writes)
+    for train in (True, False):
+        forward(case.subject, model.train(train), inputs, case.place)
+    counted = zip(tensors, before, strict=True)
+    return model, [path for (path, x), was in counted if x._version > was]  # noqa: SLF001
 
 
 def right_call(model: nn.Module, inputs: Any) -> str:  # noqa: ANN401 (the subject's own)

@@ -9,6 +9,7 @@ from flatline.harness.suites import (
     degeneracy,
     dependence,
     drift,
+    files,
     loss_math,
     metrics,
     settings,
@@ -18,6 +19,7 @@ __all__ = ["CHECKS"]
 
 CHECKS: tuple[Check, ...] = (
     *contract.CHECKS,
+    *files.CHECKS,
     *dependence.CHECKS,
     *loss_math.CHECKS,
     *degeneracy.CHECKS,

@@ -10,7 +10,6 @@ from flatline.harness.case import Case
 from flatline.harness.checks import (
     contract,
     copies,
-    exporting,
     interface,
     liveness,
     modes,
@@ -18,18 +17,16 @@ from flatline.harness.checks import (
 )
 from flatline.harness.inferred import inferred
 from flatline.harness.probes.copies import by_state, copied, fresh, pickled
-from flatline.harness.probes.exporting import exported
-from flatline.harness.probes.interface import called, one_by_one, readings
+from flatline.harness.probes.interface import called, edited, one_by_one, readings
 from flatline.harness.probes.modes import eval_mode, train_mode
 from flatline.harness.probes.passes import first_steps
 from flatline.harness.probes.precision import in_bfloat16, in_float64, nudged
-from flatline.harness.probes.saving import saved
 from flatline.harness.probes.smoke import smoke
 from flatline.harness.probes.strays import strays
 from flatline.harness.registry import Check, Cost, Layer
 from flatline.harness.verdicts import Stage, Status, Verdict, not_judged
 
-__all__ = ["CHECKS", "pinned"]
+__all__ = ["CHECKS", "certain", "exact", "pinned"]
 
 
 def _fits(case: Case) -> Verdict:
@@ -57,7 +54,8 @@ def pinned(case: Case, differs: Callable[[str], Sequence[str]] | None) -> Verdic
     return interface.signature_pinned(card, differs(card))
 
 
-def _exact(case: Case) -> bool:
+def exact(case: Case) -> bool:
+    """Whether every bit of two passes must agree."""
     return case.place.device.type == "cpu"
 
 
@@ -92,12 +90,12 @@ def _move(case: Case) -> Verdict:
 
 def _agree(case: Case) -> Verdict:
     run = case.of(smoke)
-    return contract.evaluations_agree(run.scored.score, run.again, exact=_exact(case))
+    return contract.evaluations_agree(run.scored.score, run.again, exact=exact(case))
 
 
 def _deepcopy(case: Case) -> Verdict:
-    way, exact = "copy.deepcopy", _exact(case)
-    return copies.copy_agrees("deepcopy_agrees", case.of(copied), way=way, exact=exact)
+    found, way = case.of(copied), "copy.deepcopy"
+    return copies.copy_agrees("deepcopy_agrees", found, way=way, exact=exact(case))
 
 
 def _pickle(case: Case) -> Verdict:
@@ -106,10 +104,10 @@ def _pickle(case: Case) -> Verdict:
         return not_judged(
             "pickle_agrees", Stage.STEP, "torch pickles no parametrized modules, only their state"
         )
-    return copies.copy_agrees("pickle_agrees", found, way=way, exact=_exact(case))
+    return copies.copy_agrees("pickle_agrees", found, way=way, exact=exact(case))
 
 
-def _check(
+def certain(
     name: str,
     says: str,
     stage: Stage,
@@ -135,145 +133,123 @@ def _trained(check: Check) -> Check:
 
 
 CHECKS: tuple[Check, ...] = (
-    _check(
+    certain(
         "call_fits_forward",
         "The batches fit the forward of the model.",
         Stage.STATIC,
         _fits,
     ),
-    _check(
+    certain(
         "signature_pinned",
         "Signature, inputs, outputs and state are those of the snapshot.",
         Stage.STATIC,
         lambda case: pinned(case, None),
         needs=("snapshot",),
     ),
-    _check(
+    certain(
         "models_are_fresh",
         "Two models share no weights, and of one seed are equal.",
         Stage.STATIC,
         lambda case: copies.models_are_fresh(case.of(fresh)),
     ),
-    _check(
+    certain(
         "nothing_frozen",
         "No parameter is kept from training but those declared.",
         Stage.STATIC,
         lambda case: copies.nothing_frozen(case.of(fresh), meant=case.subject.frozen),
     ),
-    _check(
+    certain(
         "positional_call_refused",
         "A model that takes one mapping refuses tensors given one by one.",
         Stage.START,
         lambda case: interface.positional_call_refused(case.of(one_by_one)),
     ),
-    _check(
+    certain(
         "outputs_hold_scores",
         "The outputs hold one finite score for each row and horizon.",
         Stage.START,
         lambda case: interface.outputs_hold_scores(case.of(readings)),
     ),
-    _check(
+    certain(
         "loss_is_a_number",
         "The loss of a batch is one finite number with a gradient.",
         Stage.START,
         lambda case: interface.loss_is_a_number(case.of(readings)),
     ),
-    _check(
+    certain(
+        "inputs_untouched",
+        "A pass leaves its inputs as they were.",
+        Stage.START,
+        lambda case: interface.inputs_untouched(*case.of(edited)),
+    ),
+    certain(
         "eval_mode_is_still",
         "In eval mode no module trains, and a pass changes no state.",
         Stage.START,
         lambda case: modes.eval_mode_is_still(case.of(eval_mode)),
     ),
-    _check(
+    certain(
         "modes_agree",
         "Train mode and eval mode differ only through dropout and batch statistics.",
         Stage.START,
         lambda case: modes.modes_agree(case.of(train_mode)),
     ),
-    _check(
+    certain(
         "float64_agrees",
         "Scores in float32 are those in float64.",
         Stage.START,
         lambda case: precision.float64_agrees(case.of(in_float64)),
     ),
-    _check(
+    certain(
         "bf16_agrees",
         "Scores under autocast to bfloat16 are those in float32.",
         Stage.START,
         lambda case: precision.bf16_agrees(case.of(in_bfloat16)),
     ),
-    _check(
+    certain(
         "well_conditioned",
         "A tiny change of the inputs makes a small change of the scores.",
         Stage.START,
         lambda case: precision.well_conditioned(case.of(nudged)),
     ),
-    _check(
+    certain(
         "tensors_move_along",
         "Every tensor of the model moves with it to another device.",
         Stage.START,
         lambda case: copies.tensors_move_along(case.of(strays)),
     ),
-    _check(
+    certain(
         "blocks_get_gradient",
         "Every module that owns parameters gets gradient from the loss.",
         Stage.START,
         _get_gradient,
     ),
-    _check(
+    certain(
         "optimizer_holds_all",
         "The optimizer holds every parameter that gets gradient.",
         Stage.STEP,
         _hold,
     ),
-    _check(
+    certain(
         "deepcopy_agrees",
         "A deep copy of the model scores as the model does.",
         Stage.STEP,
         _deepcopy,
     ),
-    _check(
+    certain(
         "pickle_agrees",
         "A model sent to a worker process scores as the model does.",
         Stage.STEP,
         _pickle,
     ),
-    _check(
+    certain(
         "state_round_trips",
         "A fresh model that takes over a state_dict scores as its owner does.",
         Stage.STEP,
-        lambda case: copies.state_round_trips(case.of(by_state), exact=_exact(case)),
-    ),
-    _check(
-        "saved_model_agrees",
-        "What is loaded scores as what was saved.",
-        Stage.STEP,
-        lambda case: copies.saved_model_agrees(case.of(saved), exact=_exact(case)),
-        needs=("save", "load"),
-    ),
-    _check(
-        "loading_runs_no_code",
-        "Loading a file imports and runs nothing that the file names.",
-        Stage.STATIC,
-        lambda case: copies.loading_runs_no_code(case.of(saved)),
-        needs=("save", "load"),
-    ),
-    _check(
-        "fitted_values_saved",
-        "Columns, normaliser and all else that was fitted come back with the weights.",
-        Stage.STATIC,
-        lambda case: copies.fitted_values_saved(case.of(saved), case.subject.fitted or {}),
-        needs=("save", "load", "fitted"),
-    ),
-    _check(
-        "export_agrees",
-        "An export holds every scored row once, with the scores of that row.",
-        Stage.EVALUATION,
-        lambda case: exporting.export_agrees(case.of(exported)),
-        needs=("export",),
+        lambda case: copies.state_round_trips(case.of(by_state), exact=exact(case)),
     ),
     _trained(
-        _check(
+        certain(
             "blocks_move",
             "Every module that owns trainable parameters has moved after the training.",
             Stage.TRAINED,
@@ -281,7 +257,7 @@ CHECKS: tuple[Check, ...] = (
         )
     ),
     _trained(
-        _check(
+        certain(
             "evaluations_agree",
             "Two passes in eval mode give the same scores, on the CPU bit for bit.",
             Stage.EVALUATION,
