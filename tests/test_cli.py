@@ -233,14 +233,14 @@ def test_a_subject_of_ones_own_is_judged_from_the_current_folder(flatline, monke
 
 
 def test_the_checks_are_listed(flatline):
-    """Every check stands in the catalogue with its layer, its cost and its rate."""
+    """Every check stands in the catalogue with its layer, its cost and its rates."""
     code, out, _ = flatline("checks", "--json", "checks.json")
     assert code == 0
     assert all(check.id in out for check in CHECKS)
     listed = json.loads(Path("checks.json").read_text())["checks"]
     assert [row["id"] for row in listed] == [check.id for check in CHECKS]
     assert set(listed[0]) == {
-        "id", "layer", "stage", "cost", "false_alarm_rate", "needs", "says"
+        "id", "layer", "stage", "cost", "false_alarm_rate", "dead_passes", "needs", "says"
     }  # fmt: skip
 
 

@@ -20,7 +20,7 @@ __all__ = ["JUDGEMENT", "as_report", "conclude", "judgement", "lines_of", "place
 JUDGEMENT = pytest.StashKey[dict[str, Any]]()
 # What a JUnit file tells of a verdict, beside what it tells of any test.
 PROPERTIES = ("subject", "check", "layer", "stage", "status", "value", "bound", "unit",
-              "measured", "false_alarm_rate")  # fmt: skip
+              "measured", "false_alarm_rate", "dead_passes")  # fmt: skip
 
 
 def conclude(request: pytest.FixtureRequest, judged: Judged) -> Verdict:
@@ -71,6 +71,7 @@ def judgement(name: str, check: Check, verdict: Verdict) -> dict[str, Any]:
         "layer": check.layer,
         "says": check.says,
         "false_alarm_rate": check.false_alarm_rate,
+        "dead_passes": check.dead_passes,
     }
     plain: dict[str, Any] = json.loads(json.dumps(verdict.as_data() | about, allow_nan=False))
     return plain

@@ -5,7 +5,7 @@ import xml.etree.ElementTree as ET
 import pytest
 
 from flatline_pytest.annotations import command
-from flatline_pytest.summary import family_rate
+from flatline_pytest.summary import family_rate, total_of, unstated
 
 pytest_plugins = ["pytester"]
 
@@ -136,11 +136,23 @@ def section(done):
 
 
 def test_the_familys_rate_counts_what_was_judged():
-    """The rates of independent checks together; a skipped check cannot cry wolf."""
+    """The stated rates add up, whatever the checks share; a skipped check cannot cry wolf."""
     rates = [("pass", 0.1), ("fail", 0.1), ("skip", 0.5), ("error", 0.5)]
     found = [{"status": status, "false_alarm_rate": rate} for status, rate in rates]
-    assert family_rate(found) == pytest.approx(1 - 0.9**2)
+    assert family_rate(found) == pytest.approx(0.2)
     assert family_rate([]) == 0.0
+
+
+def test_verdicts_without_a_stated_rate_are_counted_and_said():
+    """They are no part of the sum; beside them a family that states all of its rates."""
+    stated = {"subject": "well", "status": "pass", "false_alarm_rate": 1e-3}
+    learned, skipped = (
+        stated | {"status": status, "false_alarm_rate": None} for status in ("fail", "skip")
+    )
+    assert unstated([stated, learned, skipped]) == 1
+    assert family_rate([stated, learned, skipped]) == pytest.approx(1e-3)
+    assert total_of([stated, stated]).endswith("at most 1 run in 500")
+    assert "1 run in 1,000, not counting 1 verdict" in total_of([stated, learned, skipped])
 
 
 @pytest.mark.parametrize("there", [True, False])

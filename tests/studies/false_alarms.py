@@ -130,7 +130,8 @@ def table_of(lines: list[dict]) -> Table:
         judged = sum(statuses.values()) - statuses[str(Status.SKIP)]
         wolf = statuses[str(Status.FAIL)] + statuses[str(Status.ERROR)]
         most = f"{upper(wolf, judged):.2%}" if judged else "not judged"
-        table.add_row(check, str(judged), str(wolf), most, f"{stated.get(check, 0):g}")
+        rate = stated.get(check)
+        table.add_row(check, str(judged), str(wolf), most, "" if rate is None else f"{rate:g}")
     return table
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["checks"]
 
-FIELDS = ("id", "layer", "stage", "cost", "false_alarm_rate", "needs", "says")
+FIELDS = ("id", "layer", "stage", "cost", "false_alarm_rate", "dead_passes", "needs", "says")
 
 
 def checks(
@@ -35,7 +35,8 @@ def checks(
     for heading in ("check", "layer", "stage", "cost", "false alarms", "what holds of a healthy"):
         table.add_column(heading, overflow="fold")
     for check in chosen:
-        rate = f"{check.false_alarm_rate:.2g}"
+        stated = check.false_alarm_rate
+        rate = "none" if stated is None else f"{stated:.2g}"
         table.add_row(check.id, check.layer, check.stage, check.cost, rate, _says(check))
     out.print(table)
     if json_file is not None:
@@ -48,5 +49,9 @@ def as_rows(chosen: Sequence[Check]) -> list[dict[str, Any]]:
 
 
 def _says(check: Check) -> str:
-    needs = " and ".join(f"`{part}`" for part in check.needs)
-    return f"{check.says} Needs {needs}." if needs else check.says
+    said = [check.says]
+    if check.dead_passes is not None:
+        said.append(f"One without skill passes at a rate of {check.dead_passes:.2g}.")
+    if check.needs:
+        said.append(f"Needs {' and '.join(f'`{part}`' for part in check.needs)}.")
+    return " ".join(said)

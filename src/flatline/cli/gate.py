@@ -76,7 +76,7 @@ def gate(
 
     from flatline.harness.report import as_data, failed  # noqa: PLC0415
     from flatline.subjects.finding import choose_checks  # noqa: PLC0415
-    from flatline_pytest.summary import family_rate, total_of  # noqa: PLC0415
+    from flatline_pytest.summary import family_rate, total_of, unstated  # noqa: PLC0415
 
     checks, place = choose_checks(only or []), _place(torch, device, precision)
     outcomes, found, fails = [], [], False
@@ -90,7 +90,8 @@ def gate(
     out.print(total_of(found), highlight=False)
     _annotate(found)
     if json_file is not None:
-        write_json(json_file, {"subjects": outcomes, "false_alarm_rate": family_rate(found)})
+        rates = {"false_alarm_rate": family_rate(found), "without_stated_rate": unstated(found)}
+        write_json(json_file, {"subjects": outcomes, **rates})
     raise typer.Exit(int(fails))
 
 

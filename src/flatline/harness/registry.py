@@ -42,9 +42,13 @@ class Check:
         says: What holds of a healthy subject, in one sentence.
         layer: What it is about.
         stage: The earliest moment at which it can speak.
-        false_alarm_rate: Probability that a healthy subject fails it, stated by design.
+        false_alarm_rate: Probability that a healthy subject fails it, stated by design; None
+            where none can be, for what is held against chance is a model that learned nothing,
+            and how far a healthy one gets beyond that is up to it.
         cost: The dearest thing that it does.
         judge: From a case to the verdict.
+        dead_passes: Probability that a model that learned nothing passes it; None where that
+            is not what it tells.
         needs: Optional parts of the subject without which it says nothing.
         shares: Name of the costly probe it shares with others, empty if none: these are
             judged together where several processes divide the checks among them.
@@ -54,8 +58,9 @@ class Check:
     says: str
     layer: Layer
     stage: Stage
-    false_alarm_rate: float
+    false_alarm_rate: float | None
     cost: Cost
     judge: Callable[[Case], Verdict]
+    dead_passes: float | None = None
     needs: tuple[str, ...] = ()
     shares: str = ""

@@ -11,7 +11,10 @@ from scipy import stats
 
 from flatline.metrics.bootstrap import block_length
 
-__all__ = ["CHANCE", "FAMILY", "Estimate", "block_mean", "concordance", "reach", "shifted_mean"]
+__all__ = [
+    "CHANCE", "DEAD_PASSES", "FAMILY", "Estimate", "block_mean", "concordance", "reach",
+    "shifted_mean",
+]  # fmt: skip
 
 Floats = NDArray[np.float64]
 
@@ -19,6 +22,9 @@ Floats = NDArray[np.float64]
 # may each take their share, whatever they have to do with each other.
 FAMILY = 1e-3
 CHANCE = FAMILY / 100
+# How often a check of what was learned takes a model that learned nothing for a healthy one: a
+# lesser bound asks less of the healthy.
+DEAD_PASSES = 1e-3
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from flatline.harness.statistics import reach
+from flatline.harness.statistics import DEAD_PASSES, reach
 from flatline.harness.verdicts import Stage, Status, Verdict, not_judged
 
 __all__ = ["loss_falls", "skill_beats_untrained"]
@@ -24,7 +24,7 @@ REACHABLE, LARGEST = 0.9, 1 - 1e-6
 
 
 def loss_falls(
-    before: NDArray[np.float64], after: NDArray[np.float64], *, chance: float = 1e-3
+    before: NDArray[np.float64], after: NDArray[np.float64], *, chance: float = DEAD_PASSES
 ) -> Verdict:
     """The loss of the same batches must be lower after training than at start.
 
@@ -69,7 +69,7 @@ def skill_beats_untrained(
     untrained: NDArray[np.float64],
     *,
     measure: str = "rank correlation",
-    chance: float = 1e-3,
+    chance: float = DEAD_PASSES,
     names: Sequence[int] | None = None,
 ) -> Verdict:
     """Skill, pooled over the horizons, must be beyond what untrained models have by luck.

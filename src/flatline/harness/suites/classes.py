@@ -12,7 +12,7 @@ from flatline.harness.case import Case
 from flatline.harness.checks import classes
 from flatline.harness.probes.smoke import smoke
 from flatline.harness.registry import Check, Cost, Layer
-from flatline.harness.statistics import CHANCE
+from flatline.harness.statistics import CHANCE, DEAD_PASSES
 from flatline.harness.suites.reading import array, floor_of
 from flatline.harness.verdicts import Culprit, Stage, Verdict, module_culprit
 
@@ -24,7 +24,7 @@ Floats = NDArray[np.float64]
 def _prior(case: Case) -> Verdict:
     train = _of_classes(case)
     return classes.beyond_the_prior(
-        train.probability, train.label, train.day, axis=case.subject.axis
+        train.probability, train.label, train.day, axis=case.subject.axis, chance=DEAD_PASSES
     )
 
 
@@ -72,7 +72,8 @@ CHECKS = (
         says="Probabilities say more than the share of the class.",
         layer=Layer.DEGENERACY,
         stage=Stage.TRAINED,
-        false_alarm_rate=CHANCE,
+        false_alarm_rate=None,
+        dead_passes=DEAD_PASSES,
         cost=Cost.TRAINING,
         judge=_prior,
         needs=("probabilities",),

@@ -23,7 +23,7 @@ from flatline.harness.probes.scoring import Scored, score_split
 from flatline.harness.probes.smoke import smoke
 from flatline.harness.probes.trace import point_of_death, trace
 from flatline.harness.registry import Check, Cost, Layer
-from flatline.harness.statistics import CHANCE, concordance
+from flatline.harness.statistics import DEAD_PASSES, concordance
 from flatline.harness.subject import Subject
 from flatline.harness.suites import classes, planted
 from flatline.harness.suites.reading import array, array_or_none
@@ -168,7 +168,8 @@ CHECKS = (
         says="The loss of the same batches is lower after the training.",
         layer=Layer.DEGENERACY,
         stage=Stage.TRAINED,
-        false_alarm_rate=CHANCE,
+        false_alarm_rate=None,
+        dead_passes=DEAD_PASSES,
         cost=Cost.TRAINING,
         judge=_fall,
         shares="smoke",
@@ -229,7 +230,8 @@ CHECKS = (
         says="Skill over all horizons is beyond what untrained models have by luck.",
         layer=Layer.DEGENERACY,
         stage=Stage.TRAINED,
-        false_alarm_rate=CHANCE,
+        false_alarm_rate=None,
+        dead_passes=DEAD_PASSES,
         cost=Cost.TRAINING,
         judge=_skill,
         needs=("oracle",),

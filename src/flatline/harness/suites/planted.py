@@ -19,7 +19,7 @@ from flatline.harness.probes.pathways import Kind
 from flatline.harness.probes.planted import planted
 from flatline.harness.probes.trial import once_trained
 from flatline.harness.registry import Check, Cost, Layer
-from flatline.harness.statistics import CHANCE
+from flatline.harness.statistics import CHANCE, DEAD_PASSES
 from flatline.harness.verdicts import Stage, Status, Verdict
 
 __all__ = ["CHECKS"]
@@ -35,7 +35,7 @@ SAYS = {
 
 def _learns(case: Case, *, kind: Kind) -> Verdict:
     found = case.of(planted)
-    verdict = pathway_learned(found, kind, names=case.subject.horizons)
+    verdict = pathway_learned(found, kind, chance=CHANCE, names=case.subject.horizons)
     if kind is not Kind.EARLIER or verdict.status != Status.FAIL:
         return verdict
     return slow_to_look_back(verdict, _looks_back(case), steps=found.steps)
@@ -55,7 +55,7 @@ def _halves(case: Case) -> Verdict:
 
 
 def _heart(case: Case) -> Verdict:
-    return learned_by_heart(case.of(memory))
+    return learned_by_heart(case.of(memory), chance=DEAD_PASSES)
 
 
 def _others(case: Case) -> Verdict:
@@ -69,7 +69,8 @@ CHECKS = (
             says=SAYS[kind],
             layer=Layer.DEGENERACY,
             stage=Stage.TRAINED,
-            false_alarm_rate=CHANCE,
+            false_alarm_rate=None,
+            dead_passes=CHANCE,
             cost=Cost.TRAINING,
             judge=partial(_learns, kind=kind),
             shares="planted",
@@ -91,7 +92,8 @@ CHECKS = (
         says="A few rows with labels dealt out at random can be learned by heart.",
         layer=Layer.DEGENERACY,
         stage=Stage.TRAINED,
-        false_alarm_rate=CHANCE,
+        false_alarm_rate=None,
+        dead_passes=DEAD_PASSES,
         cost=Cost.TRAINING,
         judge=_heart,
         shares="memory",
