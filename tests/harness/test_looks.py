@@ -2,10 +2,13 @@
 
 import pytest
 import torch
+from hypothesis import given, strategies
 from torch import nn
 
 from flatline.harness import Status
 from flatline.harness.case import Case
+from flatline.harness.inputs import Input, Role
+from flatline.harness.probes import looks
 from flatline.harness.suite import judge
 from flatline.harness.suites.degeneracy import CHECKS
 from harness import series, windowed
@@ -149,6 +152,61 @@ def test_scores_that_die_on_shifted_inputs_are_caught():
     assert found["scores_vary"].status == Status.PASS
     assert found["shifted_scores_vary"].status == Status.FAIL
     assert "constant" in found["shifted_scores_vary"].hint
+
+
+def priced(split):
+    """The usual batches, with windows of prices."""
+    return [
+        (inputs | {"features": (0.5 * inputs["features"]).exp()}, label)
+        for inputs, label in windowed.SPLITS[split]
+    ]
+
+
+class OfLogs(windowed.Hearing):
+    """Takes the logarithm of prices."""
+
+    def seen(self, features):
+        """Windows of the logarithm, which a price below 0 does not have."""
+        return super().seen(features.log())
+
+
+class NarrowLogs(OfLogs, Narrow):
+    """The same, between hard walls."""
+
+
+def test_prices_that_fall_stay_prices():
+    """A model of their logarithm is alive, unless there are walls."""
+    ids = ("scores_vary", "shifted_scores_vary")
+    found = verdicts(windowed.subject(OfLogs, batches=priced), *ids)
+    assert [found[one].status for one in ids] == [Status.PASS, Status.PASS]
+    found = verdicts(windowed.subject(NarrowLogs, batches=priced), *ids)
+    assert [found[one].status for one in ids] == [Status.PASS, Status.FAIL]
+    assert "constant" in found["shifted_scores_vary"].hint
+
+
+@given(
+    level=strategies.floats(-3, 3),
+    spread=strategies.floats(0.1, 3),
+    sign=strategies.sampled_from((-1, 1)),
+)
+def test_a_column_of_one_sign_goes_as_far_and_keeps_it(level, spread, sign):
+    """Up by two spreads on average, as a column of both signs does; 0 and NaN stay."""
+    draw = torch.Generator().manual_seed(0)
+    one = sign * (level + spread * torch.randn(200, generator=draw)).exp()
+    one[0], one[1] = 0.0, torch.nan
+    x = torch.stack([one, spread * torch.randn(200, generator=draw)], 1)
+    part = Input("", Role.ROWS, ("rows", "features"), tuple(x.shape))
+    for spreads in (2.0, -2.0):
+        moved = looks._shifted(x, (part,), spreads)
+        apart = torch.nanmean(moved - x, 0)
+        assert bool((apart.sign() == spreads / 2).all())
+        assert bool((sign * moved[2:, 0] > 0).all())
+        assert moved[0, 0] == 0
+        assert bool(moved[1, 0].isnan())
+        if spreads * sign > 0:
+            known = torch.cat([x[:1, 0], x[2:, 0]])
+            torch.testing.assert_close(apart[0], spreads * known.std(correction=0))
+        torch.testing.assert_close(apart[1], spreads * x[:, 1].std(correction=0))
 
 
 @pytest.mark.parametrize(

@@ -80,7 +80,8 @@ def alive_when_shifted(
 ) -> Verdict:
     """Scores must be of no flat kind either where all inputs went up, or down, by two spreads.
 
-    A spread below a thousandth of the usual one counts as vanished.
+    A spread below a thousandth of the usual one counts as vanished. Inputs of one sign, such
+    as prices and volumes, keep it.
 
     Args:
         found: A trained model.

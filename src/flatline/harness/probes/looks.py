@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ from flatline.harness.case import Case
 from flatline.harness.inputs import Input, Role, inputs_of
 from flatline.harness.labels import as_columns
 from flatline.harness.permutation import shuffle
+from flatline.harness.probes.moments import level_and_spread
 from flatline.harness.probes.passes import first_steps
 from flatline.harness.probes.scoring import forward
 from flatline.harness.probes.smoke import smoke
@@ -40,7 +42,7 @@ class Looks:
         shuffled: Of inputs that changed place among the rows they are compared with; categories
             stayed. Shape (rows, horizons).
         shifted: Of inputs that all went up, and of inputs that all went down by two of their
-            spreads. Shape (rows, horizons) each.
+            spreads, those of one sign by a factor. Shape (rows, horizons) each.
         day: Shape (rows,).
         stock: None where the inputs do not tell. Shape (rows,).
         quantiles: None where the subject does not give them. Shape (rows, horizons, levels).
@@ -135,13 +137,24 @@ def _moved(inputs: Any, parts: tuple[Input, ...], order: Tensor) -> Any:  # noqa
 def _shifted(inputs: Any, parts: tuple[Input, ...], spreads: float) -> Any:  # noqa: ANN401
     """Every feature of the rows goes up by so many of its spreads."""
     for part in parts:
-        if part.role != Role.ROWS:
-            continue
-        x = read(inputs, part.path)
-        others = [i for i, name in enumerate(part.axes) if name != "features"]
-        spread = x.std(dim=others, keepdim=True, correction=0)
-        inputs = write(inputs, part.path, x + spreads * torch.nan_to_num(spread))
+        if part.role == Role.ROWS:
+            over = [i for i, name in enumerate(part.axes) if name in ("rows", "lookback")]
+            inputs = write(inputs, part.path, _raised(read(inputs, part.path), over, spreads))
     return inputs
+
+
+def _raised(x: Tensor, over: list[int], spreads: float) -> Tensor:
+    """Each column up by so many of its spreads; by a factor where it has one sign only.
+
+    A price or a volume that falls stays positive, and so does a model's logarithm of it a
+    number. The factor takes the mean of the column as far up as the sum would.
+    """
+    level, spread = level_and_spread(x, over)
+    known = torch.nan_to_num(x)
+    one_sided = (known.amin(over, keepdim=True) >= 0) | (known.amax(over, keepdim=True) <= 0)
+    size = torch.where(spread > 0, level.abs(), 1.0)
+    factor = (1 + abs(spreads) * spread / size) ** (math.copysign(1.0, spreads) * level.sign())
+    return torch.where(one_sided & (spread > 0), x * factor, x + spreads * spread)
 
 
 def _stock(inputs: Any, parts: tuple[Input, ...]) -> Tensor | None:  # noqa: ANN401
