@@ -30,6 +30,7 @@ class Case:
         seed: Seed of everything random.
         place: Device and precision.
         on_step: Called with the number of steps done, for progress.
+        source: The subject as it was given, whose batches are made anew at each reading.
 
     Example:
         >>> from flatline.harness import Subject
@@ -44,10 +45,12 @@ class Case:
     seed: int = 0
     place: Place = field(default_factory=lambda: Place(torch.device("cpu")))
     on_step: Callable[[int], None] = lambda _: None
+    source: Subject = field(init=False, repr=False)
     _found: dict[Callable[..., Any], Any] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         """Read the batches once for all probes."""
+        self.source = self.subject
         self.subject = replace(self.subject, batches=Replay(self.subject))
 
     def of(self, probe: Callable[[Case], T]) -> T:

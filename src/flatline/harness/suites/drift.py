@@ -12,7 +12,7 @@ from flatline.harness.probes.smoke import smoke
 from flatline.harness.registry import Check, Cost, Layer
 from flatline.harness.statistics import CHANCE
 from flatline.harness.suites import features, pipeline
-from flatline.harness.suites.reading import array, array_or_none, floor_of
+from flatline.harness.suites.reading import array, array_or_none, floor_of, of_ordered_days
 from flatline.harness.verdicts import Stage, Verdict
 
 __all__ = ["CHECKS"]
@@ -61,7 +61,7 @@ CHECKS = (
         stage=Stage.EVALUATION,
         false_alarm_rate=CHANCE,
         cost=Cost.TRAINING,
-        judge=_last,
+        judge=of_ordered_days("later_scores_vary", Stage.EVALUATION, _last),
         needs=("later",),
         shares="smoke",
     ),
@@ -72,7 +72,7 @@ CHECKS = (
         stage=Stage.EVALUATION,
         false_alarm_rate=CHANCE,
         cost=Cost.TRAINING,
-        judge=_follow,
+        judge=of_ordered_days("later_base_rate", Stage.EVALUATION, _follow),
         needs=("later", "probabilities"),
         shares="smoke",
     ),
@@ -83,7 +83,7 @@ CHECKS = (
         stage=Stage.EVALUATION,
         false_alarm_rate=CHANCE,
         cost=Cost.TRAINING,
-        judge=_attend,
+        judge=of_ordered_days("later_attention", Stage.EVALUATION, _attend),
         needs=("later", "attention"),
         shares="smoke",
     ),

@@ -13,6 +13,7 @@ from flatline.harness.inputs import inputs_of
 from flatline.harness.probes.rows import read_both
 from flatline.harness.registry import Check, Cost, Layer
 from flatline.harness.statistics import CHANCE
+from flatline.harness.suites.reading import of_ordered_days
 from flatline.harness.verdicts import Stage, Verdict, not_judged
 
 __all__ = ["CHECKS"]
@@ -111,6 +112,10 @@ def _order(case: Case) -> Verdict:
     )
 
 
+def _ordered(check: str, judge: Callable[[Case], Verdict]) -> Callable[[Case], Verdict]:
+    return of_ordered_days(check, Stage.DATA, judge)
+
+
 def _check(identity: str, says: str, judge: Callable[[Case], Verdict], rate: float = 0.0) -> Check:
     return Check(
         id=identity,
@@ -134,12 +139,22 @@ CHECKS = (
     _check(columns.VARY, "No column is constant, or mostly at its bounds.", _vary),
     _check(columns.SCALE, "No column is so large that it drowns the others.", _scale),
     _check(columns.WINDOWS, "Windows keep the level that sets stocks apart.", _windows),
-    _check(drift.LEVELS, "Every column has its train mean on later days.", _levels, CHANCE),
-    _check(drift.SPREADS, "Every column has its train spread on later days.", _spreads, CHANCE),
+    _check(
+        drift.LEVELS,
+        "Every column has its train mean on later days.",
+        _ordered(drift.LEVELS, _levels),
+        CHANCE,
+    ),
+    _check(
+        drift.SPREADS,
+        "Every column has its train spread on later days.",
+        _ordered(drift.SPREADS, _spreads),
+        CHANCE,
+    ),
     _check(
         drift.DISTRIBUTIONS,
         "Every column has its train distribution on later days.",
-        _distributions,
+        _ordered(drift.DISTRIBUTIONS, _distributions),
         CHANCE,
     ),
     _check(drift.SUPPORT, "Most later rows lie in the range of the train rows.", _support),
