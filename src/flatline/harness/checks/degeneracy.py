@@ -11,13 +11,19 @@ from flatline.metrics.blocks import DayBlocks
 from flatline.metrics.dispersion import Flat, FlatFinding, find_flat, rounding_floor
 from flatline.metrics.variance import within_day
 
-__all__ = ["WHERE", "name_kinds", "probability_floor", "scale_in_range", "scores_vary", "spread"]
+__all__ = [
+    "WHERE", "name_kinds", "probability_floor", "scale_in_range", "scale_of_its_own",
+    "scores_vary", "spread",
+]  # fmt: skip
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 # What a spread is taken over.
 WHERE: dict[Axis, str] = {"stocks": "within the day", "time": "in time"}
+
+# A loss holds the spread if ten times as much is worse than a forecast that is upside down.
+HOLDS = 1.0
 
 
 def scores_vary(
@@ -130,6 +136,40 @@ def scale_in_range(
         measured=f"SCALE(yhat/y) by horizon {listed}, expected {low:g} to {high:g}",
         false_alarm_rate=0.0,
         hint="" if fits else "Look at the head's layer scale and initial spread.",
+    )
+
+
+def scale_of_its_own(
+    verdict: Verdict,
+    score: Floats,
+    day: Ints,
+    *,
+    cost: float,
+    axis: Axis = "stocks",
+    eps: float = 2.0**-23,
+) -> Verdict:
+    """A spread out of range is no fault where the loss does not hold it to that of the targets.
+
+    A loss of ranks or correlations leaves the spread where the weights started, and one of
+    pairwise logits has a unit of its own. Only a spread within rounding is then too small.
+
+    Args:
+        verdict: That the spread is out of range.
+        score: Shape (rows, horizons).
+        day: Day of each row. Shape (rows,).
+        cost: Of ten times the spread, over that of the same forecast upside down; NaN where
+            not known.
+        axis: Whether the spread is taken within the day or in time.
+        eps: Relative spacing of the numbers the model computes with.
+    """
+    beyond = spread(score, day, axis=axis) > rounding_floor(score, eps=eps)
+    if cost > HOLDS or not beyond.all() or verdict.value is None or not np.isfinite(verdict.value):
+        return verdict
+    return not_judged(
+        verdict.check,
+        verdict.stage,
+        f"{verdict.measured}, yet the loss does not hold the scores to it: ten times the spread "
+        f"costs {cost:.2g} of what the same forecast upside down does, {HOLDS:g} at least",
     )
 
 

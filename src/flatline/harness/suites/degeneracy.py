@@ -18,6 +18,7 @@ from flatline.harness.probes.looks import (
     looks_at_start,
     looks_when_trained,
 )
+from flatline.harness.probes.loss_scale import cost_of_spread
 from flatline.harness.probes.passes import first_steps
 from flatline.harness.probes.scoring import Scored, score_split
 from flatline.harness.probes.smoke import smoke
@@ -65,12 +66,19 @@ def _vary(case: Case) -> Verdict:
 
 def _scale(case: Case) -> Verdict:
     scored, axis = case.of(smoke).scored, case.subject.axis
-    day = scored.day.numpy()
+    score, day = array(scored.score), scored.day.numpy()
     if scored.probability is None or scored.label is None:
-        return degeneracy.scale_in_range(array(scored.score), array(scored.target), day, axis=axis)
-    # A logit has no unit of its own; its probability has that of the class.
-    probability, label = array(scored.probability), array(scored.label)
-    return degeneracy.scale_in_range(probability, label, day, axis=axis, high=1.0)
+        verdict = degeneracy.scale_in_range(score, array(scored.target), day, axis=axis)
+    else:
+        # A logit has no unit of its own; its probability has that of the class.
+        probability, label = array(scored.probability), array(scored.label)
+        verdict = degeneracy.scale_in_range(probability, label, day, axis=axis, high=1.0)
+    if verdict.status != Status.FAIL:
+        return verdict
+    # Only of a spread that is out of range it is asked whether the loss cares.
+    return degeneracy.scale_of_its_own(
+        verdict, score, day, cost=case.of(cost_of_spread), axis=axis, eps=case.place.eps
+    )
 
 
 def _skill(case: Case) -> Verdict:
