@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from flatline.harness.checks.degeneracy import WHERE, name_kinds, spread
 from flatline.harness.probes.looks import Looks
 from flatline.harness.subject import Axis
-from flatline.harness.verdicts import Stage, Status, Verdict
+from flatline.harness.verdicts import Stage, Status, Verdict, not_judged
 from flatline.metrics.dispersion import Flat, FlatFinding, find_flat, rounding_floor
 
 __all__ = ["alive_at_start", "alive_when_shifted", "follows_inputs", "quantiles_alive"]
@@ -89,6 +89,9 @@ def alive_when_shifted(
         eps: Relative spacing of the numbers that the model computes with.
         names: What to call the columns of the scores.
     """
+    if all(np.array_equal(score, found.score) for score in found.shifted):
+        # A row alone has no spread to be shifted by; what follows no input is told elsewhere.
+        return not_judged("shifted_scores_vary", Stage.EVALUATION, "the shift moves no score")
     usual = _kinds(find_flat(found.score, found.day, horizons=names))
     looks = []
     for score in found.shifted:

@@ -19,7 +19,7 @@ from flatline.harness.probes.moments import level_and_spread
 from flatline.harness.probes.passes import first_steps
 from flatline.harness.probes.scoring import forward
 from flatline.harness.probes.smoke import smoke
-from flatline.harness.trees import read, write
+from flatline.harness.trees import leaves, read, write
 
 __all__ = ["Looks", "looks_after_first_steps", "looks_at_start", "looks_when_trained"]
 
@@ -80,6 +80,7 @@ def _look(case: Case, model: nn.Module) -> Looks:
     model.eval()
     draw = np.random.default_rng(case.seed_of("looks"))
     found: dict[str, list[Tensor]] = {}
+    before: Any = None
     rows = days = 0
 
     def scores(inputs: Any) -> Tensor:  # noqa: ANN401 (the subject's own)
@@ -91,10 +92,14 @@ def _look(case: Case, model: nn.Module) -> Looks:
         score, day = subject.score_of(outputs), subject.day_of(inputs)
         group = subject.group_of(inputs).cpu().numpy()
         order = torch.from_numpy(shuffle(group, draw)).to(score.device)
+        alone = len(np.unique(group)) == len(group)
         one = {
             "score": score,
             "again": scores(inputs),
-            "shuffled": scores(_moved(inputs, parts, order)),
+            # A row alone has nobody to change place with but that of the batch before.
+            "shuffled": scores(
+                _of_another(inputs, parts, before) if alone else _moved(inputs, parts, order)
+            ),
             "up": scores(_shifted(inputs, parts, SHIFT)),
             "down": scores(_shifted(inputs, parts, -SHIFT)),
             "day": day + days if subject.days_by_batch(inputs) else day,
@@ -107,6 +112,7 @@ def _look(case: Case, model: nn.Module) -> Looks:
             one["quantiles"] = _levels(subject.quantiles(outputs), score)
         for name, x in one.items():
             found.setdefault(name, []).append(x.cpu())
+        before = inputs
         rows, days = rows + len(score), int(one["day"].max()) + 1
         # A day alone does not tell what stands still in time.
         if rows >= ROWS and len(found["day"]) > 1:
@@ -131,6 +137,16 @@ def _moved(inputs: Any, parts: tuple[Input, ...], order: Tensor) -> Any:  # noqa
         if part.role in {Role.ROWS, Role.MASK} and "rows" in part.axes:
             x = read(inputs, part.path)
             inputs = write(inputs, part.path, x.index_select(part.axes.index("rows"), order))
+    return inputs
+
+
+def _of_another(inputs: Any, parts: tuple[Input, ...], other: Any) -> Any:  # noqa: ANN401
+    """Numbers and masks of the rows are those of another batch, where it has as many."""
+    theirs = dict(leaves(other))
+    for part in parts:
+        fits = part.path in theirs and tuple(theirs[part.path].shape) == part.shape
+        if part.role in {Role.ROWS, Role.MASK} and fits:
+            inputs = write(inputs, part.path, theirs[part.path])
     return inputs
 
 

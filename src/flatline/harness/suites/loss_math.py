@@ -67,6 +67,9 @@ def _mean(case: Case) -> Verdict:
 
 
 def _contrast(case: Case) -> Verdict:
+    one = case.of(scene)
+    if not bool(one.centre(one.label).any()):
+        return not_judged("loss_tells_good_from_bad", Stage.START, "no two labels differ")
     return checks.tells_good_from_bad(case.of(probes.contrasts))
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from functools import partial
 
+import torch
+
 from flatline.harness.case import Case
 from flatline.harness.checks.memory import learned_by_heart, nothing_of_others
 from flatline.harness.checks.planted import (
@@ -20,7 +22,7 @@ from flatline.harness.probes.planted import planted
 from flatline.harness.probes.trial import once_trained
 from flatline.harness.registry import Check, Cost, Layer
 from flatline.harness.statistics import CHANCE, DEAD_PASSES
-from flatline.harness.verdicts import Stage, Status, Verdict
+from flatline.harness.verdicts import Stage, Status, Verdict, not_judged
 
 __all__ = ["CHECKS"]
 
@@ -31,6 +33,8 @@ SAYS = {
     Kind.ROW: "A target planted in an attribute of the row is found.",
     Kind.NEIGHBOURS: "A target planted in a feature of the neighbours is found.",
 }
+
+ALONE = "no row of a batch has another one to change labels with"
 
 
 def _learns(case: Case, *, kind: Kind) -> Verdict:
@@ -51,15 +55,29 @@ def _looks_back(case: Case) -> float:
 def _halves(case: Case) -> Verdict:
     if case.subject.probabilities is not None:
         return not_for_classes()
-    return both_halves_learned(case.of(planted), names=case.subject.horizons)
+    found = case.of(planted)
+    if not found.reached:
+        reason = "no input was found to plant a target in"
+        return not_judged("learns_both_halves", Stage.TRAINED, reason)
+    return both_halves_learned(found, names=case.subject.horizons)
 
 
 def _heart(case: Case) -> Verdict:
+    if not _can_be_dealt(case):
+        return not_judged("overfits_one_batch", Stage.TRAINED, ALONE)
     return learned_by_heart(case.of(memory), chance=DEAD_PASSES)
 
 
 def _others(case: Case) -> Verdict:
+    if not _can_be_dealt(case):
+        return not_judged("shuffled_targets_show_nothing", Stage.TRAINED, ALONE)
     return nothing_of_others(case.of(memory))
+
+
+def _can_be_dealt(case: Case) -> bool:
+    """Whether two rows of the first batch could change labels."""
+    group = case.subject.group_of(case.batch()[0])
+    return len(torch.unique(group)) < len(group)
 
 
 CHECKS = (
