@@ -179,6 +179,7 @@ def test_a_fault_is_caught_and_named(healthy, parts, caught_by, culprit):
 NOT_OF_THE_SCORES = {
     "call_fits_forward",
     "models_are_fresh",
+    "inputs_untouched",
     "nothing_frozen",
     "positional_call_refused",
     "eval_mode_is_still",
@@ -312,6 +313,8 @@ class Careless(Ranker):
         torch.autograd.set_detect_anomaly(mode=True, check_nan=False)
         torch.use_deterministic_algorithms(mode=False)
         torch.backends.cudnn.benchmark = True
+        torch.backends.cudnn.allow_tf32 = not torch.backends.cudnn.allow_tf32
+        torch.backends.cuda.enable_flash_sdp(enabled=False)
 
 
 def global_state():
@@ -327,6 +330,8 @@ def global_state():
         "anomaly": (torch.is_anomaly_enabled(), torch.is_anomaly_check_nan_enabled()),
         "deterministic": torch.is_deterministic_algorithms_warn_only_enabled(),
         "benchmark": torch.backends.cudnn.benchmark,
+        "tf32": torch.backends.cudnn.allow_tf32,
+        "flash": torch.backends.cuda.flash_sdp_enabled(),
         "grad": torch.is_grad_enabled(),
     }
 
@@ -359,3 +364,21 @@ def test_ambiguous_labels_are_refused():
     """Two candidates are not guessed between."""
     with pytest.raises(ShapeError, match="targets hold 2 float tensors of shape"):
         labels_like((torch.ones(3, 2), torch.ones(3, 2)), torch.zeros(3, 2))
+
+
+class Lazy(nn.Module):
+    """Finds out its width at the first pass."""
+
+    def __init__(self):
+        super().__init__()
+        self.head = nn.LazyLinear(HORIZONS)
+
+    def forward(self, inputs):
+        """Scores of every row."""
+        return self.head(inputs["features"])
+
+
+def test_lazy_modules_are_given_their_weights():
+    """A model whose layers have no shape before the first pass is judged as any other."""
+    failed = {v.check: v.measured for v in check(subject(Lazy)) if v.status in {"fail", "error"}}
+    assert failed == {}

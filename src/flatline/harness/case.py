@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from flatline.harness.isolation import isolated
 from flatline.harness.probes.scoring import Place, take
@@ -74,7 +75,13 @@ class Case:
     def model(self) -> nn.Module:
         """A fresh model on the device, with the same weights each time."""
         with isolated(self.seed_of("model")):
-            return self.subject.model().to(self.place.device)
+            model = self.subject.model().to(self.place.device)
+            if any(map(is_lazy, [*model.parameters(), *model.buffers()])):
+                # Lazy modules have no weights before the first pass.
+                with torch.no_grad():
+                    self.subject.run(model.eval(), self.batch()[0])
+                model.train()
+            return model
 
     def batch(self, split: str = "train") -> tuple[Any, Any]:
         """The first (inputs, targets) of a split, on the device."""

@@ -20,8 +20,8 @@ def isolated(seed: int) -> Iterator[None]:
     """Seed every generator inside, and put all global state back afterwards.
 
     Restores the generators of Python, NumPy and torch (CUDA included), the number of threads,
-    the default dtype and device, gradient and anomaly mode, determinism, and what
-    matrix products and cuDNN may round.
+    the default dtype and device, gradient and anomaly mode, determinism, what matrix
+    products and cuDNN may round, and the kernels of attention.
 
     Example:
         >>> with isolated(0):
@@ -30,7 +30,8 @@ def isolated(seed: int) -> Iterator[None]:
         ...     bool(torch.rand(1) == first)
         True
     """
-    cuda = list(range(torch.cuda.device_count()))
+    # To ask for the state of a device that nobody uses would wake it up.
+    cuda = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []  # type: ignore[no-untyped-call]
     with ExitStack() as after, torch.random.fork_rng(devices=cuda):
         _restore(after)
         random.seed(seed)
@@ -72,13 +73,16 @@ def repeatable(make: Callable[[], Iterable[T]], seed: int) -> Iterator[T]:
 
 
 def _generators() -> tuple[Any, ...]:
-    return random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
+    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []  # type: ignore[no-untyped-call]
+    return random.getstate(), np.random.get_state(), torch.get_rng_state(), cuda  # noqa: NPY002
 
 
 def _set_generators(states: tuple[Any, ...]) -> None:
     random.setstate(states[0])
     np.random.set_state(states[1])  # noqa: NPY002
     torch.set_rng_state(states[2])
+    if states[3]:
+        torch.cuda.set_rng_state_all(states[3])
 
 
 def _restore(after: ExitStack) -> None:
@@ -100,9 +104,19 @@ def _restore(after: ExitStack) -> None:
         warn_only=torch.is_deterministic_algorithms_warn_only_enabled(),
     )
     after.callback(torch.set_float32_matmul_precision, torch.get_float32_matmul_precision())
-    cudnn = torch.backends.cudnn
-    for name in ("enabled", "benchmark", "deterministic"):
-        after.callback(setattr, cudnn, name, getattr(cudnn, name))
+    cuda = torch.backends.cuda
+    flags = {
+        torch.backends.cudnn: ("enabled", "benchmark", "deterministic", "allow_tf32"),
+        cuda.matmul: (
+            "allow_fp16_reduced_precision_reduction", "allow_bf16_reduced_precision_reduction",
+        ),
+    }  # fmt: skip
+    for owner, names in flags.items():
+        for name in names:
+            after.callback(setattr, owner, name, getattr(owner, name))
+    for kernel in ("flash", "mem_efficient", "math", "cudnn"):
+        enabled = getattr(cuda, f"{kernel}_sdp_enabled")()
+        after.callback(getattr(cuda, f"enable_{kernel}_sdp"), enabled)
 
 
 def _device_back(before: torch.device) -> None:
