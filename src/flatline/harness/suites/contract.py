@@ -148,7 +148,7 @@ CHECKS: tuple[Check, ...] = (
     ),
     certain(
         "models_are_fresh",
-        "Two models share no weights, and of one seed are equal.",
+        "Two models share nothing that training changes, and of one seed are equal.",
         Stage.STATIC,
         lambda case: copies.models_are_fresh(case.of(fresh)),
     ),
