@@ -103,6 +103,12 @@ def test_a_module_in_place_of_a_factory_is_refused():
         subject(nn.Linear(1, 1))
 
 
+def test_one_loader_in_place_of_splits_is_refused():
+    """The mapping that is meant is shown."""
+    with pytest.raises(SettingsError, match=r"batches of subject 'any' are a list.*\"valid\":"):
+        subject(Whole, batches=[(X, X)])
+
+
 def test_a_missing_split_is_named():
     """A mapping of batches without it."""
     with pytest.raises(SettingsError, match=r"have the splits \['train'\], expected 'valid'"):

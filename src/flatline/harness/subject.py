@@ -100,8 +100,8 @@ class Subject:
             by a snapshot, where pytest judges.
 
     Raises:
-        SettingsError: *model* is a module and no factory, *axis* is neither, or *classes* come
-            without *probabilities*.
+        SettingsError: *model* is a module and no factory, *batches* are one loader, *axis* is
+            neither, or *classes* come without *probabilities*.
 
     Example:
         >>> subject = Subject(
@@ -159,6 +159,12 @@ class Subject:
                 f"model of subject {self.name!r} is a {type(self.model).__name__}, expected "
                 "something that makes a fresh one. Write `model=lambda: "
                 f"{type(self.model).__name__}(...)`."
+            )
+        if not callable(self.batches) and not isinstance(self.batches, Mapping):
+            raise SettingsError(
+                f"batches of subject {self.name!r} are a {type(self.batches).__name__}, expected "
+                "a function of the split, or a mapping. Write "
+                '`batches={"train": train_loader, "valid": valid_loader}`.'
             )
         if self.axis not in ("stocks", "time"):
             raise SettingsError(
