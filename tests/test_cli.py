@@ -336,3 +336,23 @@ def test_logging_is_left_as_it_was(flatline):
     before = list(logger.handlers), logger.level
     flatline("evaluate")
     assert (logger.handlers, logger.level) == before
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        pytest.param("import nothing_of_the_kind", "ModuleNotFoundError", id="import"),
+        pytest.param(
+            "import flatline as fl\nsubject = fl.Subject(score=1)", "TypeError", id="typo"
+        ),
+    ],
+)
+def test_a_module_that_raises_is_one_line(flatline, monkeypatch, text, says):
+    """What is wrong with it stands there with its line, and is no failed verdict."""
+    Path("mine_raises.py").write_text(text)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.delitem(sys.modules, "mine_raises", raising=False)
+    code, _, err = flatline("gate", "mine_raises:subject")
+    assert code == 2
+    assert f"subject 'mine_raises:subject' raises {says}" in err
+    assert "mine_raises.py:" in err

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import sys
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from flatline.aliases import alias_help
+from flatline.errors import FlatlineError, SettingsError
 from flatline.terminal import err
 
 if TYPE_CHECKING:
@@ -42,13 +44,26 @@ Json = Annotated[Path | None, typer.Option("--json", help="Also write the outcom
 
 
 def own_subject(name: str) -> Subject:
-    """A subject by its name; its module lies in the current folder, or is installed."""
+    """A subject by its name; its module lies in the current folder, or is installed.
+
+    Raises:
+        SettingsError: There is none, or its module raises.
+    """
     from flatline.subjects.finding import load_subject  # noqa: PLC0415
 
     here = os.getcwd()  # noqa: PTH109 (the path of imports holds strings)
     if here not in sys.path:
         sys.path.insert(0, here)
-    return load_subject(name)
+    try:
+        return load_subject(name)
+    except FlatlineError:
+        raise
+    except Exception as error:  # The user's own module may raise anything.
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        raise SettingsError(
+            f"subject {name!r} raises {type(error).__name__}: {error} at {frame.filename}:"
+            f"{frame.lineno}, expected a module that can be imported. Correct it."
+        ) from error
 
 
 def read_settings(file: Path | None, given: list[str] | None, own: list[str]) -> Settings:
