@@ -72,9 +72,9 @@ class Case:
         kept: T = found
         return kept
 
-    def model(self) -> nn.Module:
-        """A fresh model on the device, with the same weights each time."""
-        with isolated(self.seed_of("model")):
+    def model(self, purpose: str = "model") -> nn.Module:
+        """A fresh model on the device, with the same weights each time for one purpose."""
+        with isolated(self.seed_of(purpose)):
             model = self.subject.model().to(self.place.device)
             if any(map(is_lazy, [*model.parameters(), *model.buffers()])):
                 # Lazy modules have no weights before the first pass.

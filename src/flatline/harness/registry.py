@@ -50,6 +50,8 @@ class Check:
         dead_passes: Probability that a model that learned nothing passes it; None where that
             is not what it tells.
         needs: Optional parts of the subject without which it says nothing.
+        ordered: Whether it says nothing where days do not follow each other as they did in time:
+            those that do are alike, and of shuffled ones what persists would be taken for a drift.
         shares: Name of the costly probe it shares with others, empty if none: these are
             judged together where several processes divide the checks among them.
     """
@@ -63,4 +65,5 @@ class Check:
     judge: Callable[[Case], Verdict]
     dead_passes: float | None = None
     needs: tuple[str, ...] = ()
+    ordered: bool = False
     shares: str = ""

@@ -13,6 +13,7 @@ import torch
 from flatline.errors import FlatlineError
 from flatline.harness.case import Case
 from flatline.harness.isolation import isolated
+from flatline.harness.probes.order import days_are_known
 from flatline.harness.probes.scoring import Place
 from flatline.harness.probes.smoke import smoke
 from flatline.harness.registry import Check
@@ -22,6 +23,10 @@ from flatline.harness.verdicts import Culprit, Status, Verdict, not_judged
 
 __all__ = ["Examination", "check", "examine", "judge"]
 
+SHUFFLED = (
+    "the train batches are shuffled and say no days; give the Subject "
+    "`days=lambda inputs: ...`, or batches in the order of time"
+)
 # Code of these is not the subject's: an error is blamed on what called it.
 NOT_THE_SUBJECTS = (str(Path(torch.__file__).parent), str(Path(__file__).parent))
 
@@ -104,6 +109,8 @@ def judge(check: Check, case: Case) -> Verdict:
     started = time.perf_counter()
     try:
         with isolated(case.seed_of(check.id)):
+            if check.ordered and not case.of(days_are_known):
+                return not_judged(check.id, check.stage, SHUFFLED)
             verdict = check.judge(case)
     except Exception as error:  # noqa: BLE001 (a subject may raise anything)
         verdict = _broken(check, error)

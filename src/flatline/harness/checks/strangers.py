@@ -55,7 +55,7 @@ def stay(check: str, change: Change, model: nn.Module) -> Verdict:
     """
     what, remedy = REMEDIES[check]
     if change.untried:
-        return not_judged(check, Stage.START, f"{change.untried}")
+        return not_judged(check, Stage.START, change.untried)
     leaks = (change.gradient or 0.0) > GRADIENT_FLOOR
     moved = not change.moved <= 1.0
     slope = ""

@@ -155,7 +155,7 @@ def rows_from(case: Case, split: str, *, most: int = MOST) -> Rows:
 def _batch(case: Case, split: str) -> Rows:
     subject, first = case.subject, None
     for inputs, targets in case.batches(split, LOOKED_THROUGH):
-        day = subject.day_of(inputs).to(case.place.device)
+        day = subject.day_of(inputs)
         rows = Rows(inputs, _parts(subject, inputs), day, _answers(inputs, targets))
         if bool((day != day[0]).any()):
             return rows

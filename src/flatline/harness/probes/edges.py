@@ -67,7 +67,7 @@ def ends(case: Case) -> Ends:
     for split in ("train", "valid"):
         for inputs, _ in case.batches(split, BATCHES):
             parts = inputs_of(case.subject, inputs)
-            day = case.subject.day_of(inputs).to(case.place.device)
+            day = case.subject.day_of(inputs)
             edges = Rows(inputs, parts, day).edges()
             if edges is None:
                 continue

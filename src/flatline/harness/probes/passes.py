@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from flatline.harness.case import Case
-from flatline.harness.isolation import isolated
 from flatline.harness.probes.scoring import forward
 
 __all__ = ["FirstSteps", "Start", "another", "eval_score", "first_steps", "start"]
@@ -67,8 +66,7 @@ def start(case: Case) -> Start:
 
 def another(case: Case) -> nn.Module:
     """A fresh model from another seed."""
-    with isolated(case.seed_of("another model")):
-        return case.subject.model().to(case.place.device)
+    return case.model("another model")
 
 
 @torch.no_grad()

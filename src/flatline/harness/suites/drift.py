@@ -12,7 +12,7 @@ from flatline.harness.probes.smoke import smoke
 from flatline.harness.registry import Check, Cost, Layer
 from flatline.harness.statistics import CHANCE
 from flatline.harness.suites import features, pipeline
-from flatline.harness.suites.reading import array, array_or_none, floor_of, of_ordered_days
+from flatline.harness.suites.reading import array, array_or_none, floor_of
 from flatline.harness.verdicts import Stage, Verdict
 
 __all__ = ["CHECKS"]
@@ -61,7 +61,8 @@ CHECKS = (
         stage=Stage.EVALUATION,
         false_alarm_rate=CHANCE,
         cost=Cost.TRAINING,
-        judge=of_ordered_days("later_scores_vary", Stage.EVALUATION, _last),
+        judge=_last,
+        ordered=True,
         needs=("later",),
         shares="smoke",
     ),
@@ -72,7 +73,8 @@ CHECKS = (
         stage=Stage.EVALUATION,
         false_alarm_rate=CHANCE,
         cost=Cost.TRAINING,
-        judge=of_ordered_days("later_base_rate", Stage.EVALUATION, _follow),
+        judge=_follow,
+        ordered=True,
         needs=("later", "probabilities"),
         shares="smoke",
     ),
@@ -83,7 +85,8 @@ CHECKS = (
         stage=Stage.EVALUATION,
         false_alarm_rate=CHANCE,
         cost=Cost.TRAINING,
-        judge=of_ordered_days("later_attention", Stage.EVALUATION, _attend),
+        judge=_attend,
+        ordered=True,
         needs=("later", "attention"),
         shares="smoke",
     ),

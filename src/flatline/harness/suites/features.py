@@ -13,7 +13,6 @@ from flatline.harness.inputs import inputs_of
 from flatline.harness.probes.rows import read_both
 from flatline.harness.registry import Check, Cost, Layer
 from flatline.harness.statistics import CHANCE
-from flatline.harness.suites.reading import of_ordered_days
 from flatline.harness.verdicts import Stage, Verdict, not_judged
 
 __all__ = ["CHECKS"]
@@ -112,21 +111,22 @@ def _order(case: Case) -> Verdict:
     )
 
 
-def _ordered(check: str, judge: Callable[[Case], Verdict]) -> Callable[[Case], Verdict]:
-    return of_ordered_days(check, Stage.DATA, judge)
-
-
-def _check(identity: str, says: str, judge: Callable[[Case], Verdict], rate: float = 0.0) -> Check:
+def _check(identity: str, says: str, judge: Callable[[Case], Verdict]) -> Check:
     return Check(
         id=identity,
         says=says,
         layer=Layer.DRIFT,
         stage=Stage.DATA,
-        false_alarm_rate=rate,
+        false_alarm_rate=0.0,
         cost=Cost.FREE,
         judge=judge,
         shares="rows",
     )
+
+
+def _of_blocks(identity: str, says: str, judge: Callable[[Case], Verdict]) -> Check:
+    """One that holds blocks of days against each other, up to what chance makes them differ."""
+    return replace(_check(identity, says, judge), false_alarm_rate=CHANCE, ordered=True)
 
 
 CHECKS = (
@@ -139,23 +139,12 @@ CHECKS = (
     _check(columns.VARY, "No column is constant, or mostly at its bounds.", _vary),
     _check(columns.SCALE, "No column is so large that it drowns the others.", _scale),
     _check(columns.WINDOWS, "Windows keep the level that sets stocks apart.", _windows),
-    _check(
-        drift.LEVELS,
-        "Every column has its train mean on later days.",
-        _ordered(drift.LEVELS, _levels),
-        CHANCE,
-    ),
-    _check(
-        drift.SPREADS,
-        "Every column has its train spread on later days.",
-        _ordered(drift.SPREADS, _spreads),
-        CHANCE,
-    ),
-    _check(
+    _of_blocks(drift.LEVELS, "Every column has its train mean on later days.", _levels),
+    _of_blocks(drift.SPREADS, "Every column has its train spread on later days.", _spreads),
+    _of_blocks(
         drift.DISTRIBUTIONS,
         "Every column has its train distribution on later days.",
-        _ordered(drift.DISTRIBUTIONS, _distributions),
-        CHANCE,
+        _distributions,
     ),
     _check(drift.SUPPORT, "Most later rows lie in the range of the train rows.", _support),
 )
