@@ -16,14 +16,12 @@ from flatline.files import write_text
 from flatline.harness.case import Case
 from flatline.harness.probes.figures import Figure, Kind, figures
 from flatline.harness.probes.smoke import smoke
-from flatline.harness.statistics import CHANCE, reach
+from flatline.harness.statistics import CHANCE, HALF_THE_DIGITS, reach
 
 __all__ = ["SEEDS", "Baseline", "Entry", "read_baseline", "record", "write_baseline"]
 
 FORMAT = 1
 SEEDS, FEWEST_SEEDS = 16, 4
-# The same training on another machine sums in another order.
-ROUNDING = float(np.finfo(np.float32).eps ** 0.5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +114,7 @@ def _entry(drawn: Sequence[Figure], *, numbers: int) -> Entry:
         kind = Kind.PLAIN  # A number that may be 0 has no logarithm.
     there, back = SCALES[kind]
     x = there(values)
-    least = ROUNDING * (1.0 if kind != Kind.PLAIN else max(1e-12, float(np.abs(x).max())))
+    least = HALF_THE_DIGITS * (1.0 if kind != Kind.PLAIN else max(1e-12, float(np.abs(x).max())))
     # Two ends for each number share the chance of one check.
     away = reach(len(x), CHANCE / (2 * numbers)) * max(float(x.std(ddof=1)), least)
     ends = (float(x.mean()) + side * away for side in (0.0, -1.0, 1.0))

@@ -12,8 +12,8 @@ from scipy import stats
 from flatline.metrics.bootstrap import block_length
 
 __all__ = [
-    "CHANCE", "DEAD_PASSES", "FAMILY", "Estimate", "block_mean", "concordance", "reach",
-    "shifted_mean",
+    "CHANCE", "DEAD_PASSES", "FAMILY", "HALF_THE_DIGITS", "Estimate", "block_mean",
+    "concordance", "reach", "shifted_mean",
 ]  # fmt: skip
 
 Floats = NDArray[np.float64]
@@ -22,6 +22,8 @@ Floats = NDArray[np.float64]
 # may each take their share, whatever they have to do with each other.
 FAMILY = 1e-3
 CHANCE = FAMILY / 100
+# Of float32: what agrees to so many digits differs by rounding and the order of sums alone.
+HALF_THE_DIGITS = float(np.finfo(np.float32).eps ** 0.5)
 # How often a check of what was learned takes a model that learned nothing for a healthy one: a
 # lesser bound asks less of the healthy.
 DEAD_PASSES = 1e-3

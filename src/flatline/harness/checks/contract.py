@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
+from flatline.harness.statistics import HALF_THE_DIGITS
 from flatline.harness.verdicts import Stage, Status, Verdict
 
 __all__ = ["evaluations_agree"]
@@ -23,7 +23,7 @@ def evaluations_agree(first: Tensor, second: Tensor, *, exact: bool) -> Verdict:
     size = float(first.square().mean().sqrt())
     # A NaN stays one in the difference and fails the comparison below.
     difference = float((first - second).abs().max())
-    bound = 0.0 if exact else torch.finfo(torch.float32).eps ** 0.5 * size
+    bound = 0.0 if exact else HALF_THE_DIGITS * size
     agree = difference <= bound
     return Verdict(
         check="evaluations_agree",

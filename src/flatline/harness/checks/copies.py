@@ -6,12 +6,11 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
-import torch
-
 from flatline.harness.checks.liveness import is_meant
 from flatline.harness.probes.copies import Copied, Fresh
 from flatline.harness.probes.saving import Saved
 from flatline.harness.probes.strays import Strays
+from flatline.harness.statistics import HALF_THE_DIGITS
 from flatline.harness.verdicts import Culprit, Stage, Status, Verdict, module_culprit
 
 __all__ = [
@@ -214,7 +213,7 @@ def _agreement(
     check: str, found: Copied, *, exact: bool, way: str, remedy: str, hint: str
 ) -> Verdict:
     size = float(found.score.square().mean().sqrt())
-    bound = 0.0 if exact else torch.finfo(torch.float32).eps ** 0.5 * size
+    bound = 0.0 if exact else HALF_THE_DIGITS * size
     off, problem = float("inf"), found.problem
     if found.again is not None and found.again.shape != found.score.shape:
         problem = f"scores are {tuple(found.again.shape)}, not {tuple(found.score.shape)}"

@@ -6,12 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flatline.harness.probes.exporting import Exported
+from flatline.harness.statistics import HALF_THE_DIGITS
 from flatline.harness.verdicts import Culprit, Stage, Status, Verdict
 
 __all__ = ["export_agrees"]
-
-# An export may round to float32, or to as many digits as half of those are.
-ROUNDED = float(np.finfo(np.float32).eps) ** 0.5
 
 
 def export_agrees(found: Exported) -> Verdict:
@@ -28,11 +26,11 @@ def export_agrees(found: Exported) -> Verdict:
         stage=Stage.EVALUATION,
         status=Status.FAIL if fault else Status.PASS,
         value=off,
-        bound=ROUNDED,
+        bound=HALF_THE_DIGITS,
         unit="root mean square difference / spread of the scores",
         measured=(
             f"{found.found} rows are exported of {found.rows} scored, {matched}; they differ by "
-            f"{off:.2g} of the scores' spread, expected at most {ROUNDED:.2g}"
+            f"{off:.2g} of the scores' spread, expected at most {HALF_THE_DIGITS:.2g}"
             + (f": {fault}" if fault else "")
         ),
         false_alarm_rate=0.0,
@@ -55,16 +53,16 @@ def _fault(found: Exported, off: float) -> str:
         return f"{found.lost} rows are lost, and {found.unknown} are double or nobody's"
     if found.score.shape[1] != found.written.shape[1]:
         return f"{found.written.shape[1]} columns of scores for {found.score.shape[1]} horizons"
-    return _what_differs(found) if off > ROUNDED else ""
+    return _what_differs(found) if off > HALF_THE_DIGITS else ""
 
 
 def _what_differs(found: Exported) -> str:
     apart = _between(found.score, found.written)
-    if bool((apart.min(1) <= ROUNDED).all()):
+    if bool((apart.min(1) <= HALF_THE_DIGITS).all()):
         places = enumerate(apart.argmin(1))
         return "columns are swapped: " + ", ".join(f"{h} is that of {k}" for h, k in places)
     ours, theirs = np.sort(found.score, 0), np.sort(found.written, 0)
-    alike = np.diagonal(_between(ours, theirs)).max() <= ROUNDED
+    alike = np.diagonal(_between(ours, theirs)).max() <= HALF_THE_DIGITS
     return "the scores are those of other rows" if alike else "the scores are others"
 
 
@@ -77,5 +75,5 @@ def _off(found: Exported) -> float:
 def _between(score: NDArray[np.float64], written: NDArray[np.float64]) -> NDArray[np.float64]:
     """How far every written column is from every one of the model's: (columns, columns)."""
     apart = np.sqrt(np.square(written.T[:, None] - score.T[None]).mean(2))
-    spread = np.maximum(score.std(0), ROUNDED * np.sqrt(np.square(score).mean(0)))
+    spread = np.maximum(score.std(0), HALF_THE_DIGITS * np.sqrt(np.square(score).mean(0)))
     return np.asarray(np.divide(apart, spread, out=np.zeros_like(apart), where=apart > 0))

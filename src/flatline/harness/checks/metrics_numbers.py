@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-import numpy as np
-
 from flatline.harness.measures import Measure
 from flatline.harness.probes.audit import Audited
+from flatline.harness.statistics import HALF_THE_DIGITS
 
-__all__ = ["ABOUT_SCORES", "CORRELATION", "ROUNDING", "SKILL", "Breach", "close", "unit_of"]
+__all__ = ["ABOUT_SCORES", "CORRELATION", "SKILL", "Breach", "close", "unit_of"]
 
 # Numbers that say how well scores tell rows apart: of a constant there is nothing to say.
 SKILL = (
@@ -20,8 +19,6 @@ CORRELATION = (Measure.IC, Measure.RANK_IC, Measure.CORRELATION)
 BOUNDED = (*CORRELATION, Measure.HIT_RATE, Measure.AUC, Measure.R2, Measure.SLOPE)
 # Numbers that are about the scores.
 ABOUT_SCORES = tuple(m for m in Measure if m not in (Measure.COUNT, Measure.TARGET, Measure.OTHER))
-# A float32 evaluation has seven digits, and sums may be taken in another order.
-ROUNDING = float(np.finfo(np.float32).eps ** 0.5)
 
 
 class Breach(NamedTuple):
@@ -35,9 +32,9 @@ def close(a: float, b: float, unit: float) -> bool:
     """Whether two numbers are equal but for rounding; undefined ones are."""
     if math.isnan(a) or math.isnan(b):
         return math.isnan(a) and math.isnan(b)
-    return a == b or abs(a - b) <= ROUNDING * max(abs(a), abs(b), unit)
+    return a == b or abs(a - b) <= HALF_THE_DIGITS * max(abs(a), abs(b), unit)
 
 
 def unit_of(audited: Audited, name: str) -> float:
     """What rounding of a number is measured against at least."""
-    return 1.0 if audited.measures[name] in BOUNDED else audited.unit * ROUNDING
+    return 1.0 if audited.measures[name] in BOUNDED else audited.unit * HALF_THE_DIGITS

@@ -9,7 +9,6 @@ import numpy as np
 from flatline.harness.checks.metrics_numbers import (
     ABOUT_SCORES,
     CORRELATION,
-    ROUNDING,
     SKILL,
     Breach,
     close,
@@ -17,7 +16,7 @@ from flatline.harness.checks.metrics_numbers import (
 )
 from flatline.harness.measures import Measure
 from flatline.harness.probes.audit import Audited
-from flatline.harness.statistics import CHANCE, reach
+from flatline.harness.statistics import CHANCE, HALF_THE_DIGITS, reach
 
 __all__ = [
     "deaf",
@@ -71,7 +70,7 @@ def out_of_order(a: Audited) -> list[Breach]:
         # A logit is no forecast in units of the target, and binary labels tie.
         if (a.logits and (not exact or a.measures[name] != Measure.AUC)) or math.isnan(said):
             continue
-        if not abs(said - wanted) <= ROUNDING * max(1.0, abs(wanted)):
+        if not abs(said - wanted) <= HALF_THE_DIGITS * max(1.0, abs(wanted)):
             found.append(Breach(name, f"is {said:.6g} for perfect scores, not {wanted:g}"))
     return found
 
@@ -108,7 +107,7 @@ def skill_from_nothing(a: Audited) -> list[Breach]:
         # Over infinitely many more shuffles: the mean that there is, within its own error.
         chance = reach(len(values), CHANCE / len(names), draws=math.inf)
         mean, bound = float(values.mean()), chance * float(values.std(ddof=1))
-        if mean > max(bound, ROUNDING * unit_of(a, name)):
+        if mean > max(bound, HALF_THE_DIGITS * unit_of(a, name)):
             says = f"is {null + mean:.3g} on average for scores shuffled within the day"
             found.append(Breach(name, f"{says}, chance reaches {null + bound:.2g}"))
     return found

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import torch
-
 from flatline.harness.probes.modes import EvalMode, TrainMode
+from flatline.harness.statistics import HALF_THE_DIGITS
 from flatline.harness.verdicts import Stage, Status, Verdict, module_culprit
 
 __all__ = ["eval_mode_is_still", "modes_agree"]
@@ -51,7 +50,7 @@ def modes_agree(found: TrainMode) -> Verdict:
     Noise of the model's own in train mode is averaged over, and allowed for.
     """
     one, other = found.evaluated.double(), found.trained.double()
-    root = torch.finfo(torch.float32).eps ** 0.5
+    root = HALF_THE_DIGITS
     # The modes may take sums in another order.
     bound = root * float(one.square().mean().sqrt()) + NOISE * found.noise
     off = float((one - other).square().mean().sqrt())

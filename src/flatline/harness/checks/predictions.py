@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from flatline.harness.statistics import HALF_THE_DIGITS
 from flatline.harness.verdicts import Culprit, Stage, Status, Verdict
 
 __all__ = ["predictions_agree"]
 
 Floats = NDArray[np.float64]
-ROUNDING = float(np.finfo(np.float32).eps ** 0.5)
 
 
 def predictions_agree(
@@ -37,7 +37,7 @@ def predictions_agree(
         line: Its first line.
     """
     size = float(np.sqrt(np.square(wanted).mean()))
-    bound, difference = ROUNDING * size, float("nan")
+    bound, difference = HALF_THE_DIGITS * size, float("nan")
     if own.shape != wanted.shape:
         evidence = f"{own.shape[0]} of {wanted.shape[0]} rows are scored"
         if own.shape[1] != wanted.shape[1]:

@@ -15,6 +15,7 @@ from flatline.harness.case import Case
 from flatline.harness.probes.modules import Parting, first_parting, recorded
 from flatline.harness.probes.passes import eval_score, start
 from flatline.harness.probes.scoring import forward
+from flatline.harness.statistics import HALF_THE_DIGITS
 
 __all__ = ["EvalMode", "TrainMode", "WithoutDropout", "eval_mode", "train_mode"]
 
@@ -151,7 +152,7 @@ def train_mode(case: Case) -> TrainMode:
             draws.append(subject.score_of(outputs))
     stacked = torch.stack(draws).double()
     noise = float((stacked - stacked.mean(0)).square().mean().sqrt() * (DRAWS / (DRAWS - 1)) ** 0.5)
-    bound = torch.finfo(torch.float32).eps ** 0.5
+    bound = HALF_THE_DIGITS
     return TrainMode(
         model=model,
         evaluated=score,
